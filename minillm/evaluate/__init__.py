@@ -1,0 +1,1 @@
+"""The room evaluate of minillm."""

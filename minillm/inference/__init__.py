@@ -1,0 +1,1 @@
+"""The room inference of minillm."""

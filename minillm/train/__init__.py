@@ -1,0 +1,1 @@
+"""The room train of minillm."""
