@@ -1,1 +1,10 @@
-"""The room objectives of minillm."""
+"""The objectives room: what a model is trained to predict, and the unit it is measured in."""
+
+from minillm.objectives.causal import (
+    bits_per_byte,
+    causal_loss,
+    cross_entropy,
+    fast_cross_entropy,
+)
+
+__all__ = ["bits_per_byte", "causal_loss", "cross_entropy", "fast_cross_entropy"]
