@@ -1,0 +1,190 @@
+"""Cutting text into pre-tokens: the pieces inside which byte pairs may merge.
+
+Without this step "dog", "dog." and "dog!" would each become tokens of their own, and merges would
+run across word ends. The steps, in order:
+
+    repair       a str may hold lone surrogates, which UTF-8 cannot write; they become U+FFFD
+    specials     the text is cut at special tokens first, so that no merge ever crosses one
+    pre-tokens   each remaining piece is cut by a regular expression
+
+Everything here also works on a stream. `safe_pieces` cuts a stream only at *safe boundaries*:
+places where the cut cannot change what the expression finds on either side. So a file of any
+size gives the same pre-tokens as the whole text would, in memory for a few pre-tokens.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import regex
+
+MIN_PENDING = 8192  # characters gathered before a stream looks for a boundary
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A pre-token expression, and where a stream may be cut without changing what it finds."""
+
+    expression: str
+    """The expression whose successive matches are the pre-tokens."""
+
+    boundary: str | None = None
+    """Zero-width expression for safe boundaries; None: the text must be read whole."""
+
+
+# No pre-token of either pattern holds a letter followed by a non-letter, a number followed by a
+# non-number, or a non-space followed by a space, and no alternative looks past such a place.
+# So these three are boundaries whatever stands left and right of them.
+_SAFE = r"(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})|(?<=\S)(?= )"
+
+PATTERNS: dict[str, Pattern] = {
+    # Radford et al. 2019; the form is tiktoken's, equal to the original and faster.
+    "gpt2": Pattern(
+        r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+", _SAFE
+    ),
+    # As GPT-4's: case-blind contractions, numbers in groups of three, newlines apart.
+    "cl100k": Pattern(
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+"
+        r"| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
+        _SAFE,
+    ),
+    # No pre-tokenisation at all: for the lesson that shows what breaks without it.
+    "none": Pattern(r"(?s:.+)"),
+}
+
+
+def resolve(pattern: str) -> Pattern:
+    """The pattern of that name ("gpt2", "cl100k", "none"), or an expression of one's own.
+
+    Raises:
+        ValueError: if it is neither a name nor a valid expression.
+    """
+    if pattern in PATTERNS:
+        return PATTERNS[pattern]
+    try:
+        regex.compile(pattern)
+    except regex.error as error:
+        raise ValueError(
+            f"pattern {pattern!r} is neither a name ({', '.join(PATTERNS)}) "
+            f"nor a regular expression: {error}"
+        ) from None
+    return Pattern(pattern)
+
+
+def repair(text: str) -> str:
+    """Make any str writable in UTF-8: surrogate pairs become their character, lone ones U+FFFD.
+
+    Python allows half of a UTF-16 pair in a str (JSON files bring them in), UTF-8 does not. This is
+    what tiktoken does, so ids agree, and encoding never fails. Other texts come back unchanged.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def pretokenize(text: str, pattern: str = "gpt2") -> list[str]:
+    """Cut text into pre-tokens.
+
+        pretokenize("I'm 12  years") -> ["I", "'m", " 12", " ", " years"]
+
+    Args:
+        text: any str; special tokens get no special treatment here.
+        pattern: a name in PATTERNS or an expression.
+
+    Returns:
+        The pre-tokens in order. With a named pattern, joined they are `repair(text)` again.
+
+    Raises:
+        ValueError: if the pattern is not valid.
+
+    Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2.
+    Lesson: notebooks/06_bpe.ipynb
+    """
+    return pieces_of(resolve(pattern), repair(text))
+
+
+def pieces_of(pattern: Pattern, text: str) -> list[str]:
+    """The matches of the expression in a repaired text; groups in it do not matter."""
+    return [match.group() for match in _compiled(pattern.expression).finditer(text)]
+
+
+@lru_cache(maxsize=64)
+def _compiled(expression: str) -> "regex.Pattern[str]":
+    return regex.compile(expression)
+
+
+def special_finder(special_tokens: Iterable[str]) -> "regex.Pattern[str] | None":
+    """An expression that finds special tokens, the longest first where several begin together."""
+    longest_first = sorted(special_tokens, key=len, reverse=True)
+    if not longest_first:
+        return None
+    return _compiled("|".join(map(regex.escape, longest_first)))
+
+
+def split_at_specials(text: str, special_tokens: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Cut text at special tokens: pairs (ordinary text, special token behind it, "" at the end).
+
+    split_at_specials("a<s>b", ["<s>"]) -> ("a", "<s>"), ("b", "")
+    """
+    finder = special_finder(special_tokens)
+    start = 0
+    for match in finder.finditer(text) if finder else ():
+        yield text[start : match.start()], match.group()
+        start = match.end()
+    yield text[start:], ""
+
+
+def repaired_chunks(chunks: Iterable[str]) -> Iterator[str]:
+    """`repair` for a stream: a pair of surrogates that two chunks share is still a pair."""
+    held = ""
+    for chunk in chunks:
+        chunk = held + chunk
+        held = chunk[-1:] if "\ud800" <= chunk[-1:] <= "\udbff" else ""
+        yield repair(chunk[: len(chunk) - len(held)])
+    yield repair(held)
+
+
+def safe_pieces(
+    chunks: Iterable[str], special_tokens: Iterable[str] = (), pattern: str = "gpt2"
+) -> Iterator[tuple[str, str]]:
+    """`split_at_specials` for a stream, with further cuts at safe boundaries.
+
+    Each ordinary text that comes out can be pre-tokenised on its own: the pre-tokens of all of
+    them are those of the whole text, wherever the chunks were cut.
+
+    Args:
+        chunks: the text, cut anywhere.
+        special_tokens: cut out, the longest first where several begin together.
+        pattern: a name in PATTERNS, or an expression (then the text is gathered whole).
+
+    Returns:
+        Pairs (ordinary text, special token behind it or "").
+
+    Cost: memory for the largest chunk, and twice the longest run without a safe boundary: a word,
+        usually; a file that is one single word is held whole.
+    """
+    specials = tuple(special_tokens)
+    boundary = resolve(pattern).boundary
+    last_boundary = _compiled(f"(?r)(?:{boundary})") if boundary else None
+    reach = max(map(len, specials), default=1)  # a special token may begin this far from the end
+    finder = special_finder(specials)
+    pending, enough = "", MIN_PENDING
+    for chunk in repaired_chunks(chunks):
+        pending += chunk
+        if len(pending) < enough or last_boundary is None:
+            continue
+        horizon = len(pending) - reach  # special tokens that begin before it are seen whole
+        start = 0
+        for match in finder.finditer(pending) if finder else ():
+            if match.start() >= horizon:
+                break
+            yield pending[start : match.start()], match.group()
+            start = match.end()
+        if start < horizon and (cut := last_boundary.search(pending, start, horizon + 1)):
+            yield pending[start : cut.start()], ""
+            start = cut.start()
+        pending = pending[start:]
+        enough = max(MIN_PENDING, 2 * len(pending))
+    yield from split_at_specials(pending, specials)
