@@ -1,0 +1,61 @@
+"""The command line, once through, in a throw-away folder: each verb ends well and says something.
+
+    python -m tools.smoke
+
+Bad input must give one line that names the value and the remedy, and no traceback.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+
+GOOD = (
+    ("--help",),
+    ("plan", "laptop"),
+    ("train", "laptop", "train.steps=3"),
+)
+BAD = (
+    ("train", "laptop", "optimizer.learning_rate=1"),
+    ("train", "laptop", "train.steps=-3"),
+    ("plan", "no-such-recipe"),
+)
+
+
+def call(arguments: tuple[str, ...], folder: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m minillm ...` in a folder and return what it printed."""
+    command = [sys.executable, "-m", "minillm", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def judge(arguments: tuple[str, ...], wanted_good: bool, folder: str) -> bool:
+    """Run one command, print one line about it, and tell whether it did what it should."""
+    start = time.time()
+    done = call(arguments, folder)
+    if wanted_good:
+        passed = done.returncode == 0 and bool(done.stdout.strip())
+    else:
+        lines = done.stderr.strip().splitlines()
+        passed = done.returncode != 0 and bool(lines) and "Traceback" not in done.stderr
+    words = "ok  " if passed else "FAIL"
+    print(
+        f"{words} {time.time() - start:5.1f} s  python -m minillm {' '.join(arguments)}", flush=True
+    )
+    if not passed:
+        print(done.stdout + done.stderr)
+    elif not wanted_good:
+        print(f"       {lines[-1]}")
+    return passed
+
+
+def main() -> int:
+    """Try the good and the bad commands; the exit status is the number of surprises."""
+    with tempfile.TemporaryDirectory() as folder:
+        results = [judge(arguments, True, folder) for arguments in GOOD]
+        results += [judge(arguments, False, folder) for arguments in BAD]
+    print(f"smoke: {sum(results)} of {len(results)} as they should be")
+    return results.count(False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
