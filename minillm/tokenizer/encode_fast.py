@@ -35,12 +35,16 @@ class WordCache(dict[str, list[int]]):
 
     def __missing__(self, word: str) -> list[int]:
         ids = [self.id_of_byte[byte] for byte in word.encode("utf-8")]
-        ids = self.merge_short(ids) if len(ids) <= LONGEST_SCANNED else self.merge_long(ids)
+        ids = self.merge(ids)
         if len(word) <= LONGEST_REMEMBERED:
             if len(self) >= self.limit:
                 self.clear()
             self[word] = ids
         return ids
+
+    def merge(self, ids: list[int]) -> list[int]:
+        """Merge the ids of bytes as far as the table goes."""
+        return self.merge_short(ids) if len(ids) <= LONGEST_SCANNED else self.merge_long(ids)
 
     def merge_short(self, ids: list[int]) -> list[int]:
         """Merge by scanning for the lowest rank. O(n^2), fastest for words."""

@@ -18,6 +18,8 @@ from functools import lru_cache
 
 import regex
 
+from minillm.tokenizer import unicode16
+
 MIN_PENDING = 8192  # characters gathered before a stream looks for a boundary
 
 
@@ -44,7 +46,7 @@ PATTERNS: dict[str, Pattern] = {
     ),
     # As GPT-4's: case-blind contractions, numbers in groups of three, newlines apart.
     "cl100k": Pattern(
-        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+"
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}"
         r"| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
         _SAFE,
     ),
@@ -94,7 +96,7 @@ def pretokenize(text: str, pattern: str = "gpt2") -> list[str]:
         pattern: a name in PATTERNS or an expression.
 
     Returns:
-        The pre-tokens in order. With a named pattern, joined they are `repair(text)` again.
+        The pre-tokens in order; joined they are `repair(text)` again.
 
     Raises:
         ValueError: if the pattern is not valid.
@@ -106,8 +108,26 @@ def pretokenize(text: str, pattern: str = "gpt2") -> list[str]:
 
 
 def pieces_of(pattern: Pattern, text: str) -> list[str]:
-    """The matches of the expression in a repaired text; groups in it do not matter."""
-    return [match.group() for match in _compiled(pattern.expression).finditer(text)]
+    """The pre-tokens of a repaired text.
+
+    What an expression of one's own does not match is kept too, as pre-tokens between its matches,
+    so that nothing of the text is lost.
+    """
+    finder = _for_text(pattern, pattern.expression, text)
+    if pattern.boundary is not None:
+        return finder.findall(text)  # the named ones match every character and have no groups
+    pieces, start = [], 0
+    for match in finder.finditer(text):
+        pieces += [text[start : match.start()], match.group()]
+        start = match.end()
+    return [piece for piece in (*pieces, text[start:]) if piece]
+
+
+def _for_text(pattern: Pattern, expression: str, text: str) -> "regex.Pattern[str]":
+    """The compiled expression; for a named pattern letters and numbers are those of Unicode 16."""
+    if pattern.boundary is not None and unicode16.has_later(text):
+        return _compiled(unicode16.frozen(expression))
+    return _compiled(expression)
 
 
 @lru_cache(maxsize=64)
@@ -166,14 +186,14 @@ def safe_pieces(
         usually; a file that is one single word is held whole.
     """
     specials = tuple(special_tokens)
-    boundary = resolve(pattern).boundary
-    last_boundary = _compiled(f"(?r)(?:{boundary})") if boundary else None
+    split = resolve(pattern)
+    last_boundary = f"(?r)(?:{split.boundary})"
     reach = max(map(len, specials), default=1)  # a special token may begin this far from the end
     finder = special_finder(specials)
     pending, enough = "", MIN_PENDING
     for chunk in repaired_chunks(chunks):
         pending += chunk
-        if len(pending) < enough or last_boundary is None:
+        if len(pending) < enough or split.boundary is None:
             continue
         horizon = len(pending) - reach  # special tokens that begin before it are seen whole
         start = 0
@@ -182,7 +202,8 @@ def safe_pieces(
                 break
             yield pending[start : match.start()], match.group()
             start = match.end()
-        if start < horizon and (cut := last_boundary.search(pending, start, horizon + 1)):
+        cut = _for_text(split, last_boundary, pending).search(pending, start, horizon + 1)
+        if cut:
             yield pending[start : cut.start()], ""
             start = cut.start()
         pending = pending[start:]

@@ -54,13 +54,13 @@ class Tokenizer:
         self.merges: list[Merge] = [(bytes(a), bytes(b)) for a, b in merges]
         self.pattern = pattern
         self._split = resolve(pattern)
-        self._id_of = _ordinary_ids(self.vocab, self.merges)
-        self._specials = _special_ids(self.vocab, self._id_of, special_tokens)
+        self.ordinary: dict[bytes, int] = _ordinary_ids(self.vocab, self.merges)
+        self._specials = _special_ids(self.vocab, self.ordinary, special_tokens)
         self.vocab |= {i: token.encode("utf-8") for token, i in self._specials.items()}
         ranks = {merge: rank for rank, merge in enumerate(self.merges)}
         if len(ranks) < len(self.merges):
             raise ValueError("a merge is given twice; each pair can be learned only once")
-        self._words = WordCache(ranks, self._id_of)
+        self._words = WordCache(ranks, self.ordinary)
 
     @property
     def n_vocab(self) -> int:
