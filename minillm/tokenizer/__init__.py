@@ -6,7 +6,7 @@ The ladder, simplest first: `printable`, `pretokenize`, `source`, `bpe` (the def
 
 from minillm.tokenizer.bpe import encode_word_readable, train_bpe_readable
 from minillm.tokenizer.bpe_fast import train_bpe
-from minillm.tokenizer.pretokenize import PATTERNS, pretokenize
+from minillm.tokenizer.pretokenize import PATTERNS, pretokens
 from minillm.tokenizer.tokenizer import Tokenizer, course_tokenizer
 
 __all__ = [
@@ -14,7 +14,7 @@ __all__ = [
     "Tokenizer",
     "course_tokenizer",
     "encode_word_readable",
-    "pretokenize",
+    "pretokens",
     "train_bpe",
     "train_bpe_readable",
 ]

@@ -86,10 +86,10 @@ def repair(text: str) -> str:
     return text
 
 
-def pretokenize(text: str, pattern: str = "gpt2") -> list[str]:
+def pretokens(text: str, pattern: str = "gpt2") -> list[str]:
     """Cut text into pre-tokens.
 
-        pretokenize("I'm 12  years") -> ["I", "'m", " 12", " ", " years"]
+        pretokens("I'm 12  years") -> ["I", "'m", " 12", " ", " years"]
 
     Args:
         text: any str; special tokens get no special treatment here.
@@ -118,8 +118,9 @@ def pieces_of(pattern: Pattern, text: str) -> list[str]:
         return finder.findall(text)  # the named ones match every character and have no groups
     pieces, start = [], 0
     for match in finder.finditer(text):
-        pieces += [text[start : match.start()], match.group()]
-        start = match.end()
+        if match.group():  # an empty match is no cut
+            pieces += [text[start : match.start()], match.group()]
+            start = match.end()
     return [piece for piece in (*pieces, text[start:]) if piece]
 
 
@@ -193,9 +194,9 @@ def safe_pieces(
     pending, enough = "", MIN_PENDING
     for chunk in repaired_chunks(chunks):
         pending += chunk
-        if len(pending) < enough or split.boundary is None:
-            continue
         horizon = len(pending) - reach  # special tokens that begin before it are seen whole
+        if len(pending) < enough or horizon < 1 or split.boundary is None:
+            continue
         start = 0
         for match in finder.finditer(pending) if finder else ():
             if match.start() >= horizon:

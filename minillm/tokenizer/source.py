@@ -70,7 +70,7 @@ def source_pieces(
         source: str or Path: a file, read as a stream. Anything else: texts, each on its own, so
             that no pre-token crosses from one into the next.
         special_tokens: cut out of the text.
-        pattern: see `pretokenize`.
+        pattern: see `pretokens`.
     """
     texts: Iterable[Iterable[str]]
     texts = [read_chunks(source)] if isinstance(source, str | Path) else ([t] for t in source)

@@ -31,7 +31,7 @@ class Tokenizer:
             merge.
         merges: pairs of byte strings, in the order in which they were learned.
         special_tokens: in order. One that is not in the vocabulary gets the next free id.
-        pattern: how text is cut into pre-tokens; see `pretokenize`.
+        pattern: how text is cut into pre-tokens; see `pretokens`.
 
     Raises:
         ValueError: if the vocabulary lacks a byte or a part of a merge, a merge is given twice, or
