@@ -129,14 +129,15 @@ def open_lab() -> int:
     port = find_port(int(os.environ.get("PORT") or 8888))
     token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(16)
     page = f"work/{FIRST}" if (WORK / FIRST).is_file() else ""
+    path = f"lab/tree/{page}" if page else "lab"
     command = [sys.executable, "-m", "jupyterlab", *([page] if page else [])]
     command += ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
-    command += ["--ServerApp.answer_yes=True", "--ServerApp.log_level=WARN"]
+    command += ["--ServerApp.answer_yes=True", "--log-level=WARN"]
     if not has_screen():
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
-    print(f"minillm: JupyterLab is at http://127.0.0.1:{port}/lab/tree/{page}?token={token}")
+    print(f"minillm: JupyterLab is at http://127.0.0.1:{port}/{path}?token={token}")
     print("minillm: Ctrl-C here ends it; your work stays in work/", flush=True)
     server = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "JUPYTER_TOKEN": token})
     try:
