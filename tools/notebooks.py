@@ -30,6 +30,91 @@ def build(lessons: Lessons = None) -> None:
 
 
 @app.command()
+def check(lessons: Lessons = None) -> None:
+    """Say what a lesson lacks and whether its notebook is up to date; nothing is executed."""
+    from tools import anatomy
+
+    course, failed = _course(), 0
+    for name in course.choose(lessons or []):
+        wrong = anatomy.problems(course, name)
+        failed += bool(wrong)
+        print(f"{name}: {'in order' if not wrong else f'{len(wrong)} problems'}")
+        for line in wrong:
+            print(f"  problem: {line}")
+        for line in anatomy.advice(course, name) if course.notebook(name).is_file() else []:
+            print(f"  advice:  {line}")
+    seconds = sum(cost["cpu_seconds"] for cost in anatomy.read_costs(course).values())
+    print(f"all lessons together: {seconds / 60:.1f} CPU minutes")
+    if failed or seconds > anatomy.COURSE_CPU_SECONDS:
+        raise LessonError(f"{failed} lessons to mend; at most 45 CPU minutes in all")
+
+
+@app.command()
+def pull(
+    lesson: str,
+    edited: Annotated[Path | None, typer.Option("--from", help="the edited notebook")] = None,
+) -> None:
+    """Bring edits made in JupyterLab (work/ or notebooks/) back into the master."""
+    from tools import pull as puller
+
+    (name,) = _course().choose([lesson])
+    lines = puller.pull(_course(), name, edited)
+    print("\n".join(lines) if lines else f"{name}: nothing to bring back")
+
+
+@app.command()
+def new(name: str) -> None:
+    """Write the skeleton of a lesson, such as 14_rope."""
+    from tools import skeleton
+
+    print(skeleton.new(_course(), name))
+
+
+@app.command()
+def solutions(
+    lessons: Lessons = None,
+    run: Annotated[bool, typer.Option("--run", help="execute them as well")] = False,
+) -> None:
+    """Write the solved notebooks to work/solutions/, which git ignores."""
+    from tools import build as builder
+
+    course = _course()
+    for name in course.choose(lessons or []):
+        path = course.root / "work" / "solutions" / f"{name}.ipynb"
+        notebook = (
+            builder.execute(course, name, solved=True)[0]
+            if run
+            else builder.prepare(course.master(name), solved=True)
+        )
+        builder.write_notebook(path, notebook)
+        print(f"work/solutions/{name}.ipynb")
+
+
+@app.command()
+def homework(lessons: Lessons = None) -> None:
+    """Prove the exercises: solved, unsolved, and at least five wrong solutions of each."""
+    from tools import homework as prover
+
+    failed = []
+    for name in _course().choose(lessons or []):
+        try:
+            print(prover.run(_course(), name), flush=True)
+        except LessonError as error:
+            failed.append(name)
+            print(error, flush=True)
+    if failed:
+        raise LessonError(f"exercises to mend: {', '.join(failed)}")
+
+
+@app.command()
+def table(check: Check = False) -> None:
+    """Write the table of lessons in README.md."""
+    from tools.table import readme_with_table
+
+    _write(_course().root / "README.md", readme_with_table(_course()), check=check)
+
+
+@app.command()
 def claims(
     check: Check = False,
 ) -> None:
