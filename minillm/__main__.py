@@ -1,0 +1,118 @@
+"""`python -m minillm`: train a run, chat with it, plan a bigger one, and measure.
+
+Each verb only reads its arguments and hands them on; the work is in the rooms. A wrong argument ends
+with one line that names the value and the remedy, and with exit status 2.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The command line of minillm: the same code as in the lessons, without the notebook.",
+)
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="changes to the run, such as optimizer.lr=1e-3 train.steps=200"),
+]
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="a run of minillm.recipes, such as laptop")],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="folder to write (default runs/<name>)")] = None,
+    resume: Annotated[bool, typer.Option(help="go on from the last checkpoint in --out")] = False,
+) -> None:
+    """Train a run; Ctrl-C saves a checkpoint that --resume goes on from."""
+    from minillm.recipes import execute, find_run, override
+
+    run = override(find_run(recipe), overrides or [])
+    execute(run, out if out is not None else Path("runs") / run.name, resume=resume)
+
+
+@app.command()
+def tokenize(
+    text: Annotated[str | None, typer.Argument(help="the text; without it, standard input")] = None,
+    tokenizer: Annotated[
+        str, typer.Option(help="course, or a folder of Tokenizer.save")
+    ] = "course",
+) -> None:
+    """Show how a text is cut into tokens, one line a token: id and piece."""
+    from minillm.recipes import find_tokenizer
+
+    cutter = find_tokenizer(tokenizer)
+    text = sys.stdin.read() if text is None else text
+    ids = cutter.encode(text)
+    for i in ids:
+        typer.echo(f"{i:>6}  {cutter.decode_bytes([i])!r}")
+    typer.echo(f"{len(ids)} tokens, {len(text)} characters, {len(text.encode())} bytes")
+
+
+@app.command()
+def plan(
+    recipe: Annotated[str, typer.Argument(help="a run (laptop) or a model (llama_7b, gpt2_124m)")],
+    overrides: Overrides = None,
+    memory_gb: Annotated[
+        float | None, typer.Option(help="memory to fit into, GB; default: this machine's")
+    ] = None,
+    n_tokens: Annotated[
+        float | None,
+        typer.Option(help="training tokens; default: the run's own, else 20 a parameter"),
+    ] = None,
+) -> None:
+    """Print parameters, FLOPs and memory of a run, and whether it fits, without building it."""
+    from minillm.recipes import find_plan
+
+    typer.echo(find_plan(recipe, overrides or [], memory_gb=memory_gb, n_tokens=n_tokens).report())
+
+
+@app.command()
+def chat(
+    model: Annotated[
+        str, typer.Argument(help="a shipped model (tiny, draft) or a run's folder")
+    ] = ("tiny"),
+    language: Annotated[str, typer.Option(help="of the story: en or zh")] = "en",
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token")] = 0.0,
+    seed: Annotated[int, typer.Option(help="of the story and of the sampling")] = 0,
+) -> None:
+    """Ask a model about a story; an empty line or Ctrl-D ends."""
+    from minillm.recipes.chat import converse
+
+    converse(model, language=language, temperature=temperature, seed=seed)
+
+
+@app.command()
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="which; without a name, all are listed")
+    ] = None,
+) -> None:
+    """Run benchmarks: each prints one JSON line with its ratio to a named peer."""
+    from minillm.recipes.bench import run_benchmarks
+
+    raise typer.Exit(run_benchmarks(names or []))
+
+
+def main() -> None:
+    """Run the command line; user errors become one line on standard error."""
+    try:
+        app(standalone_mode=True)
+    except (ValueError, OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and type(error) is not RuntimeError:
+            raise
+        words = str(error)
+        if isinstance(error, FileNotFoundError) and error.filename:
+            words = f"no such file: {error.filename}"
+        typer.echo(f"minillm: {words}", err=True)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The runs of the course, each a function that returns one `Run`.
+
+`laptop` is the one to begin with; `draft` and `tiny` are the two base models that the lessons before
+27 start from (`make base-tiny`).
+"""
+
+from collections.abc import Callable
+
+from minillm.model import (
+    AttentionConfig,
+    DecoderConfig,
+    FeedForwardConfig,
+    PositionConfig,
+)
+from minillm.recipes.run import DataConfig, Run
+from minillm.train import OptimizerConfig, TrainConfig
+
+COURSE_VOCABULARY = 6_144
+
+# The base models read stories with questions below them, then the stories alone, then real prose:
+# at least 60 % of the tokens are storyworld's (contracts.md), the rest is the harvest's prose.
+BASE_MIXTURE = (
+    ("questions-en", 9_000_000),
+    ("stories-en", 5_000_000),
+    ("questions-zh", 5_000_000),
+    ("stories-zh", 2_000_000),
+    ("prose", 5_000_000),
+)
+
+
+def decoder(
+    vocab_size: int, d_model: int, n_layers: int, n_heads: int, context: int, **attention: int
+) -> DecoderConfig:
+    """A LLaMA-shaped decoder: RMSNorm before each part, RoPE, SwiGLU, tied embedding.
+
+    The feed-forward width is 8/3 of d_model, rounded up to a multiple of 16, so that its three
+    matrices hold as many numbers as two of width 4 d_model (lesson 12 derives the 8/3).
+
+    Args:
+        vocab_size: V. d_model: D. n_layers, n_heads, context: as in `DecoderConfig`.
+        attention: further fields of `AttentionConfig`, such as n_kv_heads=2.
+
+    Source: Touvron et al. 2023, arXiv:2302.13971, section 2.2; Shazeer 2020, arXiv:2002.05202.
+    """
+    width = -(-8 * d_model // 3 // 16) * 16
+    return DecoderConfig(
+        vocab_size=vocab_size,
+        d_model=d_model,
+        n_layers=n_layers,
+        context=context,
+        attention=AttentionConfig(n_heads=n_heads, **attention),  # type: ignore[arg-type]
+        feedforward=FeedForwardConfig(kind="swiglu", width=width),
+        position=PositionConfig(kind="rope"),
+    )
+
+
+def laptop() -> Run:
+    """About a minute and a half on one core: 0.6 M parameters on English stories."""
+    return Run(
+        name="laptop",
+        model=decoder(COURSE_VOCABULARY, d_model=64, n_layers=4, n_heads=4, context=128),
+        optimizer=OptimizerConfig(lr=5e-3, weight_decay=0.1),
+        train=TrainConfig(
+            steps=300, batch_size=16, context=128, warmup_steps=30, eval_every=100, save_every=100
+        ),
+        data=DataConfig(mixture=(("stories-en", 3_000_000),)),
+    )
+
+
+def draft() -> Run:
+    """The smaller base model, about 0.3 M parameters: the draft model of lesson 19."""
+    return Run(
+        name="draft",
+        model=decoder(COURSE_VOCABULARY, d_model=40, n_layers=3, n_heads=2, context=128),
+        optimizer=OptimizerConfig(lr=8e-3, weight_decay=0.1),
+        train=TrainConfig(
+            steps=1_500,
+            batch_size=32,
+            context=128,
+            warmup_steps=100,
+            eval_every=500,
+            save_every=500,
+        ),
+        data=DataConfig(mixture=BASE_MIXTURE),
+    )
+
+
+def tiny() -> Run:
+    """The base model of the lessons before 27, about 1.5 M parameters."""
+    return Run(
+        name="tiny",
+        model=decoder(COURSE_VOCABULARY, d_model=128, n_layers=4, n_heads=4, context=128),
+        optimizer=OptimizerConfig(lr=4e-3, weight_decay=0.1),
+        train=TrainConfig(
+            steps=1_900,
+            batch_size=32,
+            context=128,
+            warmup_steps=100,
+            eval_every=500,
+            save_every=200,
+        ),
+        data=DataConfig(mixture=BASE_MIXTURE),
+    )
+
+
+RUNS: dict[str, Callable[[], Run]] = {run.__name__: run for run in (laptop, draft, tiny)}
+
+
+def find_run(name: str) -> Run:
+    """Look a run up by its name.
+
+    Raises:
+        ValueError: if there is no such run; the message lists those that there are.
+    """
+    if name not in RUNS:
+        raise ValueError(f"no run {name!r}; there are {', '.join(RUNS)}")
+    return RUNS[name]()
