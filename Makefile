@@ -67,7 +67,7 @@ smoke:  ## the command line, once through
 
 bench:  ## each benchmark against its named peer, one JSON line each
 	@$(ENV) --test
-	@$(PY) -m tools.bench
+	@$(PY) -m minillm bench all
 
 base-tiny:  ## train the checkpoints draft and tiny again (about 20 minutes)
 	@$(ENV)

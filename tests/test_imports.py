@@ -226,12 +226,12 @@ def test_a_room_only_hands_names_on(room):
 
 
 def own_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines of a function without its docstring: what one has to read as code."""
-    total = (node.end_lineno or 0) - node.lineno + 1
+    """Lines of a function's body without its docstring: what one has to follow as code."""
     first = node.body[0]
+    start = first.lineno
     if ast.get_docstring(node) is not None:
-        total -= (first.end_lineno or 0) - first.lineno + 1
-    return total
+        start = (first.end_lineno or 0) + 1
+    return (node.end_lineno or 0) - start + 1
 
 
 def too_long(path: Path) -> list[str]:
@@ -334,9 +334,12 @@ def test_a_long_function_is_seen_and_can_be_excused(tmp_path):
     path = tmp_path / "x.py"
     body = "    x = 1\n" * MAX_FUNCTION_LINES
     path.write_text(f"def f():\n{body}")
+    assert too_long(path) == []  # exactly the limit
+    body += "    x = 1\n"
+    path.write_text(f"def f():\n{body}")
     assert too_long(path) == [f"x.py:1 f: {MAX_FUNCTION_LINES + 1} lines"]
-    path.write_text(f"def f():\n{body[10:]}")  # one statement fewer: 40 with the def
-    assert too_long(path) == []
+    path.write_text(f"async def f(\n    x,\n    y\n):\n{body}")
+    assert too_long(path) == [f"x.py:1 f: {MAX_FUNCTION_LINES + 1} lines"]
     path.write_text(f'def f():\n    """Over 40 lines, so that a step is seen whole."""\n{body}')
     assert too_long(path) == []
     docs = '    """One.\n' + "\n" * 50 + '    """\n'

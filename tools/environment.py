@@ -144,8 +144,11 @@ def record_size(label):
     lock = hashlib.sha256((ROOT / "requirements.txt").read_bytes()).hexdigest()
     row = {
         "label": label,
-        "config": {"lock_sha256": lock, "python": platform.python_version()},
-        "machine": sys.platform,
+        "config": {"lock_sha256": lock},
+        "seed": None,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "versions": {"python": platform.python_version()},
+        "commit": subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip(),
         "measured": {"n_bytes": sum(path.stat().st_size for path in files), "n_files": len(files)},
     }
     SIZES.mkdir(parents=True, exist_ok=True)
