@@ -1,1 +1,58 @@
-"""The room train of minillm."""
+"""The train room: optimizer, schedule, precision, checkpoints, and the loop that uses them."""
+
+from minillm.train.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    find_checkpoint,
+    has_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from minillm.train.flops import peak_flops, six_nd, utilisation
+from minillm.train.loop import TrainConfig, TrainState, summed_loss, train
+from minillm.train.metrics import MetricsFile, read_metrics
+from minillm.train.optimizer import (
+    AdamW,
+    OptimizerConfig,
+    adamw_step,
+    make_optimizer,
+    parameter_groups,
+    textbook_step,
+)
+from minillm.train.precision import probe
+from minillm.train.resume import checkpointer, resume, warm_start
+from minillm.train.schedule import constant_schedule, cosine_schedule, linear_schedule
+from minillm.train.stability import NotFiniteError, clip_grad_norm
+
+__all__ = [
+    "AdamW",
+    "Checkpoint",
+    "CheckpointError",
+    "MetricsFile",
+    "NotFiniteError",
+    "OptimizerConfig",
+    "TrainConfig",
+    "TrainState",
+    "adamw_step",
+    "checkpointer",
+    "clip_grad_norm",
+    "constant_schedule",
+    "cosine_schedule",
+    "find_checkpoint",
+    "has_checkpoint",
+    "linear_schedule",
+    "load_checkpoint",
+    "make_optimizer",
+    "parameter_groups",
+    "peak_flops",
+    "probe",
+    "read_metrics",
+    "resume",
+    "save_checkpoint",
+    "six_nd",
+    "summed_loss",
+    "textbook_step",
+    "train",
+    "utilisation",
+    "warm_start",
+]

@@ -1,0 +1,118 @@
+"""How much arithmetic training takes, and what share of the machine's it reaches.
+
+- The exact count of a config is minillm.model.config.flops_per_token; six_nd is the rule of thumb.
+- The peak of a CPU is measured by matrix products; that of a GPU is its maker's figure.
+- Utilisation here is of the model's FLOPs (MFU): work done twice, such as recomputation, does not
+  count.
+"""
+
+import time
+from functools import cache
+
+import torch
+
+GPU_PEAKS = {
+    # dense bfloat16 on tensor cores, FLOP/s, from the makers' data sheets; the first fit counts
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "A10G": 70e12,
+    "V100": 125e12,
+    "T4": 65e12,
+    "RTX 4090": 165e12,
+    "RTX 3090": 71e12,
+}
+
+
+def six_nd(n_parameters: float, n_tokens: float) -> float:
+    """Estimate the FLOPs of a training run.
+
+        C = 6 N D
+
+    Args:
+        n_parameters: N.
+        n_tokens: D.
+
+    Returns:
+        FLOPs: 2 a parameter and token forward, 4 backward.
+
+    Source: Kaplan et al. 2020, arXiv:2001.08361, section 2.1.
+    Lesson: notebooks/25a_kaplan.ipynb
+    """
+    return 6.0 * n_parameters * n_tokens
+
+
+def peak_flops(device: torch.device | str = "cpu", precision: str = "float32") -> float:
+    """Say how many FLOP/s the device can do at most.
+
+    Args:
+        device: "cpu" or "cuda".
+        precision: "float32" or "bfloat16", the format of the products.
+
+    Returns:
+        FLOP/s. On a CPU the best of several products of 768 x 768 matrices with the threads that
+        torch uses now, measured once per process. On a GPU in bfloat16 the data sheet's figure,
+        or the same measurement where it is not in GPU_PEAKS or the format is float32.
+
+    Cost: about a third of a second the first time, for each device, format and number of threads.
+    Lesson: notebooks/24_fsdp.ipynb
+    """
+    kind = torch.device(device).type
+    if kind == "cuda" and precision == "bfloat16":
+        name = torch.cuda.get_device_name(device)
+        for part, peak in GPU_PEAKS.items():
+            if part in name:
+                return peak
+    return _measured_peak(kind, precision, torch.get_num_threads())
+
+
+@cache
+def _measured_peak(device: str, precision: str, n_threads: int) -> float:
+    size = 768 if device == "cpu" else 8192
+    a = torch.ones(size, size, device=device, dtype=getattr(torch, precision))
+    best, until = float("inf"), time.perf_counter() + 0.3
+    while time.perf_counter() < until:
+        start = _now(device)
+        a @ a
+        best = min(best, _now(device) - start)
+    return 2 * size**3 / best
+
+
+def _now(device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def utilisation(flops_per_token: float, tokens_per_second: float, peak: float) -> float:
+    """Say what share of the machine's arithmetic went into the model.
+
+        MFU = flops_per_token * tokens_per_second / peak
+
+    Args:
+        flops_per_token: forward and backward, from model.config.flops_per_token.
+        tokens_per_second: measured.
+        peak: FLOP/s, from peak_flops.
+
+    Returns:
+        The share, 0 to 1.
+
+    Raises:
+        ValueError: if peak is not positive, or the share is over 1: then FLOPs are counted that
+            were not done, the clock was stopped too early, or the peak was measured too low.
+
+    Source: Chowdhery et al. 2022 (PaLM), arXiv:2204.02311, section 4.1.
+    Lesson: notebooks/24_fsdp.ipynb
+    """
+    if not peak > 0:
+        raise ValueError(f"peak must be positive, got {peak}")
+    share = flops_per_token * tokens_per_second / peak
+    if share > 1:
+        raise ValueError(
+            f"a utilisation of {share:.0%} cannot be: {flops_per_token:.3g} FLOPs a token and "
+            f"{tokens_per_second:.3g} tokens/s on a peak of {peak:.3g} FLOP/s; check all three"
+        )
+    return share
