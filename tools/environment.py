@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -73,28 +74,39 @@ def run(command, doing):
 
 
 def measured_sizes():
-    """Read what installations of this lock took, in bytes: a list of (label, n_bytes)."""
+    """Say what installations took on disk, as recorded: "1.6 GB (Linux CPU lessons), ..."."""
     rows = [json.loads(path.read_text()) for path in sorted(SIZES.glob("*.json"))]
-    return [(row["label"], row["measured"]["n_bytes"]) for row in rows]
+    sizes = [f"{row['measured']['n_bytes'] / 1e9:.1f} GB ({row['label']})" for row in rows]
+    return ", ".join(sizes) or "an amount not measured yet"
+
+
+def write_readme():
+    """Put the recorded sizes between the markers of the README."""
+    path = ROOT / "README.md"
+    pattern = "(<!-- size:start -->).*?(<!-- size:end -->)"
+    text = path.read_text(encoding="utf-8")
+    new = re.sub(pattern, lambda m: m[1] + measured_sizes() + m[2], text, flags=re.DOTALL)
+    path.write_text(new, encoding="utf-8")
 
 
 def say_size():
     """Print, before anything is fetched, how much disk the install takes and how much is free."""
     free = shutil.disk_usage(str(ROOT)).free
-    known = ", ".join(f"{n / 1e9:.1f} GB ({label})" for label, n in measured_sizes())
     print(f"minillm: installing into {VENV.name}")
-    print(f"  it takes {known or 'an amount not measured yet'}; with CUDA torch several GB more")
+    print(f"  it takes {measured_sizes()}; with a CUDA build of torch several GB more")
     print(f"  free here: {free / 1e9:.1f} GB", flush=True)
     if free < 3 * GIB:
         fail("under 3 GB of disk are free; see docs/troubleshooting.md, 'No disk'")
 
 
 def make_venv():
-    """Make the virtual environment, once."""
-    if PYTHON.is_file():
+    """Make the virtual environment, once; one that was broken off is completed."""
+    stamp = VENV / ".minillm-venv"
+    if PYTHON.is_file() and stamp.is_file():
         return
     say_size()
     run([sys.executable, "-m", "venv", VENV], "making the virtual environment (python3-venv?)")
+    stamp.write_text(sys.version)
 
 
 def install(lock, stamp_name):
@@ -139,7 +151,7 @@ def ensure(test):
 
 
 def record_size(label):
-    """Measure the environment as it stands and write the record that `say_size` prints."""
+    """Measure the environment as it stands; write its record and the README's figure."""
     files = [path for path in VENV.rglob("*") if path.is_file() and not path.is_symlink()]
     lock = hashlib.sha256((ROOT / "requirements.txt").read_bytes()).hexdigest()
     row = {
@@ -148,12 +160,13 @@ def record_size(label):
         "seed": None,
         "machine": f"{platform.system()} {platform.machine()}",
         "versions": {"python": platform.python_version()},
-        "commit": subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip(),
+        "commit": subprocess.check_output(["git", "rev-parse", "HEAD"]).decode().strip(),
         "measured": {"n_bytes": sum(path.stat().st_size for path in files), "n_files": len(files)},
     }
     SIZES.mkdir(parents=True, exist_ok=True)
     path = SIZES / (label.replace(" ", "-").replace(",", "") + ".json")
     path.write_text(json.dumps(row, indent=1) + "\n")
+    write_readme()
     print(f"{label}: {row['measured']['n_bytes'] / 1e9:.2f} GB in {len(files)} files")
 
 
@@ -167,7 +180,10 @@ def main():
     if args.record_size:
         record_size(args.record_size)
         return
-    _, seconds = ensure(args.test)
+    try:
+        _, seconds = ensure(args.test)
+    except KeyboardInterrupt:
+        fail("interrupted; the same command goes on from here")
     print(f"minillm: environment ready in {seconds:.1f} s")
 
 

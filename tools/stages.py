@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +67,7 @@ GROUPS = {
 }
 
 
-def cut_environment():
+def cut_environment() -> dict[str, str]:
     """Return the variables of a stage: the network cut, one thread, no colour, no download."""
     env = dict(os.environ)
     offline = str(ROOT / "tools" / "offline")
@@ -77,14 +78,14 @@ def cut_environment():
     return env
 
 
-def expand(argument):
+def expand(argument: str) -> list[str]:
     """Return the files that a pattern stands for; an argument without `*` stands for itself."""
     if "*" not in argument:
         return [argument]
     return sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(argument))
 
 
-def run_command(python, arguments):
+def run_command(python: Path | str, arguments: Sequence[str]) -> tuple[int, str | None]:
     """Run one command, its lines passed on as they come.
 
     Returns:
@@ -111,10 +112,11 @@ def run_command(python, arguments):
     return process.wait(), closing
 
 
-def run_stage(stage, python):
+def run_stage(stage: Stage, python: Path | str) -> tuple[bool, float, list[str]]:
     """Run the commands of a stage; return (passed, seconds, closing lines of pytest)."""
     print(f"\n== {stage.name}: {stage.title}", flush=True)
-    start, passed, closings = time.time(), True, []
+    start, passed = time.time(), True
+    closings: list[str] = []
     for arguments in stage.commands:
         status, closing = run_command(python, arguments)
         if status:
@@ -124,7 +126,7 @@ def run_stage(stage, python):
     return passed, time.time() - start, closings
 
 
-def report(rows):
+def report(rows: Sequence[tuple[str, bool, float, list[str]]]) -> int:
     """Print the table of seconds, then the closing lines of pytest with the unit tests last."""
     print("\n== seconds by stage")
     for name, passed, seconds, _ in rows:
@@ -139,7 +141,7 @@ def report(rows):
     return 1 if failed else 0
 
 
-def main():
+def main() -> int:
     """Parse the command line, run the stages, return the exit status."""
     known = {stage.name: stage for stage in STAGES}
     parser = argparse.ArgumentParser(description="run the stages of `make test`")
@@ -147,7 +149,8 @@ def main():
     parser.add_argument("--here", action="store_true", help="use this Python, install nothing")
     args = parser.parse_args()
     names = [name for given in args.names for name in GROUPS.get(given, (given,))]
-    python, rows = sys.executable, []
+    python: Path | str = sys.executable
+    rows: list[tuple[str, bool, float, list[str]]] = []
     if not args.here:
         environment.require_python()
         python, seconds = environment.ensure(test=True)
