@@ -107,6 +107,25 @@ def homework(lessons: Lessons = None) -> None:
 
 
 @app.command()
+def slides(
+    lessons: Lessons = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="also a PDF (needs Chromium)")] = False,
+    png: Annotated[bool, typer.Option("--png", help="also a picture of each slide")] = False,
+) -> None:
+    """Build decks into slides/built/, one self-contained HTML file each."""
+    from tools import slides as decks
+
+    course = _course()
+    with_deck = [
+        name for name in course.choose(lessons or []) if lessons or course.deck(name).is_file()
+    ]
+    extra = [word for word, wanted in (("--pdf", pdf), ("--png", png)) if wanted]
+    for name in with_deck:
+        path = decks.build(course, name, *extra)
+        print(f"slides/built/{path.name}: {path.stat().st_size / 1000:.0f} KB", flush=True)
+
+
+@app.command()
 def table(check: Check = False) -> None:
     """Write the table of lessons in README.md."""
     from tools.table import readme_with_table
