@@ -28,7 +28,7 @@ _FILE_OF = {
     "make_story": "storyworld",
 }
 
-__all__ = list(_FILE_OF)  # noqa: PLE0605  (every entry is a string)
+__all__ = list(_FILE_OF)
 
 
 def __getattr__(name: str) -> object:

@@ -110,16 +110,16 @@ class _Asking(doctest.DocTestRunner):
 
     def report_success(
         self, out: object, test: doctest.DocTest, example: doctest.Example, got: str
-    ) -> None:  # noqa: E501
+    ) -> None:
         self.right = self._remember(test, example, got)
 
     def report_failure(
         self, out: object, test: doctest.DocTest, example: doctest.Example, got: str
-    ) -> None:  # noqa: E501
+    ) -> None:
         self._remember(test, example, got)
 
     def report_unexpected_exception(
         self, out: object, test: doctest.DocTest, example: doctest.Example, exc_info: object
-    ) -> None:  # noqa: E501
+    ) -> None:
         kind, error = exc_info[:2]  # type: ignore[index]
         self._remember(test, example, f"{kind.__name__}: {error}")
