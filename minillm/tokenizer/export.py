@@ -9,6 +9,7 @@ its two listed parts, so x and y are those. `to_tiktoken` checks the condition, 
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,10 @@ def to_tiktoken(tokenizer: Tokenizer, name: str = "minillm") -> "tiktoken.Encodi
     """
     import tiktoken
 
+    specials = tokenizer.special_tokens
+    for short, long in permutations(specials, 2):
+        if long.startswith(short):
+            raise ValueError(f"{short!r} begins {long!r}; tiktoken does not prefer the longer one")
     ranks = ordinary_ranks(tokenizer)
     if merges_from_ranks(ranks) != tokenizer.merges:
         raise ValueError(
@@ -50,7 +55,7 @@ def to_tiktoken(tokenizer: Tokenizer, name: str = "minillm") -> "tiktoken.Encodi
         name,
         pat_str=whole_expression(tokenizer.pattern),
         mergeable_ranks=ranks,
-        special_tokens={name: tokenizer.special_id(name) for name in tokenizer.special_tokens},
+        special_tokens={name: tokenizer.special_id(name) for name in specials},
     )
 
 
