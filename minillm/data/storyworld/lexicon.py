@@ -64,7 +64,7 @@ GIRLS = [
     for pair in _words("""
 Mia/米娅 Anna/安娜 Lily/莉莉 Ella/艾拉 Rose/罗丝 Emma/艾玛 Clara/克拉拉 Nora/诺拉
 Ruby/露比 Grace/格蕾丝 Ivy/艾薇 Lucy/露西 Ada/阿达 Hanna/汉娜 Vera/薇拉 Tina/蒂娜
-Mei/小梅 Lan/小兰 Yun/小云 Fang/小芳 Juan/小娟 Xue/小雪
+Mei/小梅 Lan/小兰 Yun/小云 Ping/小萍 Jing/小静 Xue/小雪
 """)
 ]
 BOYS = [
@@ -72,7 +72,7 @@ BOYS = [
     for pair in _words("""
 Tom/汤姆 Ben/本杰 Sam/山姆 Leo/利奥 Max/马克斯 Finn/芬恩 Jack/杰克 Oscar/奥斯卡
 Peter/彼得 Hugo/雨果 Felix/菲利 David/大卫 Noah/诺亚 Paul/保罗 Karl/卡尔 Otto/奥托
-Ming/小明 Hu/小虎 Jun/小军 Gang/小刚 Long/小龙 Shan/小山
+Ming/小明 Bao/小宝 Jun/小军 Qiang/小强 Wei/小伟 Peng/小鹏
 """)
 ]
 ROLES = {  # the role of a grown-up: (English, Chinese); children are the rest

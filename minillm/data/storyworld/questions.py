@@ -83,11 +83,11 @@ class Asker:
         """Say an event in its canonical clause."""
         return self.say.short(event)
 
-    def name(self, value: Value) -> str:
+    def name(self, value: Value | None) -> str:
         """Say a person, an animal, a thing or a place by its name."""
         if value in self.say.people:
             return self.say.people[str(value)].zh if self.zh else str(value)
-        return fixed_phrase(value, "", "zh" if self.zh else "en")
+        return fixed_phrase(str(value), "", "zh" if self.zh else "en")
 
     def place(self, key: str) -> str:
         """Say where: "by the river" or 河边."""

@@ -21,6 +21,7 @@ from minillm.data.storyworld.tell import Speaker, Told, tell_events
 from minillm.data.storyworld.world import Event, State, Value, World, apply
 
 if TYPE_CHECKING:
+    from minillm.data.storyworld.instructions import Instruction
     from minillm.data.storyworld.questions import Question
 
 LANGUAGES = ("en", "zh")
@@ -120,15 +121,15 @@ class Story:
 
         return questions(self, language)
 
-    def instructions(self, language: str) -> list[dict[str, str]]:
+    def instructions(self, language: str) -> list[Instruction]:
         """Prompts with verifiable responses; see instructions.py."""
         from minillm.data.storyworld.instructions import instructions
 
         return instructions(self, language)
 
     def dialogue(self, language: str) -> list[dict[str, str]]:
-        """A talk of several turns about the story; see instructions.py."""
-        from minillm.data.storyworld.instructions import dialogue
+        """A talk of several turns about the story; see dialogue.py."""
+        from minillm.data.storyworld.dialogue import dialogue
 
         return dialogue(self, language)
 

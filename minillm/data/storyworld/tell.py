@@ -1,8 +1,8 @@
 """Tell a story: turn its events into sentences of one language, with varied syntax.
 
 Two neighbouring events can share a sentence, joined by the cause between them ("so", 所以), by
-their common subject ("... and cried") or by time. Names become pronouns only where one person of that
-gender is in sight. `trace` keeps which sentence tells which events, so that a checker can look.
+their common subject ("... and cried") or by time. Names become pronouns only where one person of
+that gender is in sight. `trace` keeps which sentence tells which events, for the checker.
 """
 
 from collections.abc import Mapping, Sequence
