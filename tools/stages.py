@@ -94,7 +94,7 @@ def run_command(python: Path | str, arguments: Sequence[str]) -> tuple[int, str 
     print("$ python " + " ".join(arguments), flush=True)
     arguments = [name for given in arguments for name in expand(given)]
     closing = None
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [str(python), *arguments],
         cwd=ROOT,
         env=cut_environment(),
@@ -103,13 +103,12 @@ def run_command(python: Path | str, arguments: Sequence[str]) -> tuple[int, str 
         text=True,
         encoding="utf-8",
         errors="replace",
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        print(line, end="", flush=True)
-        if CLOSING.match(line) and "pytest" in arguments:
-            closing = line.rstrip()
-    return process.wait(), closing
+    ) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            if CLOSING.match(line) and "pytest" in arguments:
+                closing = line.rstrip()
+    return process.returncode, closing
 
 
 def run_stage(stage: Stage, python: Path | str) -> tuple[bool, float, list[str]]:
