@@ -17,7 +17,7 @@ import requests
 from filelock import FileLock
 from tqdm import tqdm
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 14  # at most this much is lost when a transfer breaks off
 _ATTEMPTS = 3
 
 
