@@ -124,10 +124,14 @@ class Decoder(nn.Module):
         return self.final_norm(x)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Map features (..., D) to logits (..., V); the rows of the padding take no part."""
+        """Map features (..., D) to logits (..., V)."""
+        return F.linear(x, self.output_matrix())
+
+    def output_matrix(self) -> Tensor:
+        """Give the matrix of the logits, (V, D), without the rows that pad the vocabulary."""
         weight = self.embedding.weight if self.head is None else self.head.weight
         V = self.config.vocab_size
-        return F.linear(x, weight if weight.shape[0] == V else weight[:V])
+        return weight if weight.shape[0] == V else weight[:V]
 
     def n_parameters(self) -> int:
         """Count the trained numbers, without the padding of the vocabulary."""

@@ -6,5 +6,12 @@ from minillm.objectives.causal import (
     cross_entropy,
     fast_cross_entropy,
 )
+from minillm.objectives.fused import linear_cross_entropy
 
-__all__ = ["bits_per_byte", "causal_loss", "cross_entropy", "fast_cross_entropy"]
+__all__ = [
+    "bits_per_byte",
+    "causal_loss",
+    "cross_entropy",
+    "fast_cross_entropy",
+    "linear_cross_entropy",
+]

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from minillm.model.decoder import Decoder
+from minillm.objectives.fused import linear_cross_entropy
+
 Reduction = Literal["mean", "sum", "none"]
 
 
@@ -91,11 +94,14 @@ def causal_loss(model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tens
     Raises:
         ValueError: if x and y differ in shape.
 
+    Cost: a bare Decoder's logits are never stored as a whole: see fused.linear_cross_entropy.
     Lesson: notebooks/09_attention.ipynb
     """
     if x.shape != y.shape:
         raise ValueError(f"x and y must have one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
-    return fast_cross_entropy(model(x), y)
+    if type(model) is Decoder and not (model._forward_hooks or model._forward_pre_hooks):
+        return linear_cross_entropy(model.features(x), model.output_matrix(), y)
+    return fast_cross_entropy(model(x), y)  # anything else, wrapped models among them
 
 
 def bits_per_byte(nll_nats: float, n_bytes: int) -> float:
