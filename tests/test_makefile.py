@@ -40,7 +40,7 @@ needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is n
 
 def make(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
-    command = ["make", *arguments]
+    command = ["make", f"PYTHON={sys.executable}", *arguments]
     return subprocess.run(
         command, cwd=ROOT, env={**clean, **more}, capture_output=True, text=True, timeout=120
     )

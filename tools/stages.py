@@ -74,6 +74,7 @@ def cut_environment() -> dict[str, str]:
     env["PYTHONPATH"] = os.pathsep.join(filter(None, (offline, env.get("PYTHONPATH"))))
     env["PATH"] = os.pathsep.join((str(environment.BIN), env.get("PATH", "")))
     env.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", NO_COLOR="1")
+    env.setdefault("TQDM_MININTERVAL", "10")  # a log is no terminal: few lines of a progress bar
     env.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     return env
 
