@@ -34,7 +34,7 @@ def train(
     from minillm.recipes import execute, find_run, override
 
     run = override(find_run(recipe), overrides or [])
-    execute(run, out if out is not None else Path("runs") / run.name, resume=resume)
+    execute(run, out if out is not None else Path("runs") / run.name, resume_run=resume)
 
 
 @app.command()

@@ -9,33 +9,19 @@ questions below them, so a question is put to them in that form, and they contin
     Answer:
 """
 
+import codecs
+from itertools import islice
+
 import typer
 
-from minillm.data.storyworld import make_story
+from minillm.data.storyworld.quiz import question_prompt, short_stories
 from minillm.inference import stream
+from minillm.model import Decoder
+from minillm.recipes.publish import VALIDATION_SEED
 from minillm.recipes.shipped import open_model
 from minillm.tokenizer import Tokenizer
 
-ASK = {"en": ("Question:", "Answer:"), "zh": ("问：", "答：")}
-
-
-def question_prompt(story: str, question: str, language: str) -> str:
-    """The text that a base model continues with its answer.
-
-    Args:
-        story: the text the question is about.
-        question: one sentence, in the same language.
-        language: `en` or `zh`.
-
-    Returns:
-        Story, empty line, question, and the word that the answer follows, without a space at the
-        end: the space belongs to the answer's first token.
-
-    Lesson: notebooks/00_tour.ipynb
-    """
-    ask, answer = ASK[language]
-    space = " " if language == "en" else ""
-    return f"{story.strip()}\n\n{ask}{space}{question.strip()}\n{answer}"
+LONGEST_ANSWER = 31
 
 
 def converse(name: str, *, language: str, temperature: float, seed: int) -> None:
@@ -45,16 +31,17 @@ def converse(name: str, *, language: str, temperature: float, seed: int) -> None
         name: a shipped model, or the folder of a run.
         language: `en` or `zh`, of the story.
         temperature: 0 takes the likeliest token each time.
-        seed: chooses the story and the samples.
+        seed: which story, and of the samples.
 
     Raises:
-        ValueError: if the language or the model is unknown.
+        ValueError: if the language or the model is unknown, or the seed is negative.
     """
-    if language not in ASK:
-        raise ValueError(f"no stories in {language!r}; choose en or zh")
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, got {seed}")
     model, tokenizer = open_model(name)
-    story = make_story(seed).tell(language)
-    typer.echo(f"A synthetic story (seed {seed}):\n\n{story}\n")
+    stories = islice(short_stories(VALIDATION_SEED, language), seed, None)
+    _, story = next(stories)
+    typer.echo(f"A synthetic story that the model has never read:\n\n{story}\n")
     typer.echo("Ask about it. An empty line ends; /story tells another one.")
     while True:
         try:
@@ -65,27 +52,28 @@ def converse(name: str, *, language: str, temperature: float, seed: int) -> None
         if not question:
             return
         if question == "/story":
-            seed += 1
-            story = make_story(seed).tell(language)
+            _, story = next(stories)
             typer.echo(f"\n{story}\n")
             continue
         _answer(model, tokenizer, question_prompt(story, question, language), temperature, seed)
 
 
-def _answer(model, tokenizer: Tokenizer, prompt: str, temperature: float, seed: int) -> None:  # type: ignore[no-untyped-def]
+def _answer(
+    model: Decoder, tokenizer: Tokenizer, prompt: str, temperature: float, seed: int
+) -> None:
     """Print an answer token by token, up to the end of its line."""
     ids = tokenizer.encode(prompt)
-    room = model.config.context - 32
+    room = model.config.context - LONGEST_ANSWER
     if len(ids) > room:
         typer.echo(f"(the model sees the last {room} of {len(ids)} tokens)")
         ids = ids[-room:]
     end = tokenizer.special_id("<|endoftext|>")
+    characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for i in stream(
-        model, ids, max_new_tokens=31, temperature=temperature, seed=seed, stop_ids=(end,)
+        model, ids, LONGEST_ANSWER, temperature=temperature, seed=seed, stop_ids=(end,)
     ):
-        piece = tokenizer.decode_bytes([i]) if i != end else b""
-        head, newline, _ = piece.partition(b"\n")
-        typer.echo(head.decode("utf-8", errors="replace"), nl=False)
+        head, newline, _ = tokenizer.decode_bytes([] if i == end else [i]).partition(b"\n")
+        typer.echo(characters.decode(head), nl=False)  # a character may need several tokens
         if newline:
             break
     typer.echo("")
