@@ -9,7 +9,8 @@ from minillm.train.checkpoint import (
     save_checkpoint,
 )
 from minillm.train.flops import peak_flops, six_nd, utilisation
-from minillm.train.loop import TrainConfig, TrainState, summed_loss, train
+from minillm.train.loop import TrainConfig, TrainState, train
+from minillm.train.memory import MemoryLedger, memory_ledger
 from minillm.train.metrics import MetricsFile, read_metrics
 from minillm.train.optimizer import (
     AdamW,
@@ -28,6 +29,7 @@ __all__ = [
     "AdamW",
     "Checkpoint",
     "CheckpointError",
+    "MemoryLedger",
     "MetricsFile",
     "NotFiniteError",
     "OptimizerConfig",
@@ -43,6 +45,7 @@ __all__ = [
     "linear_schedule",
     "load_checkpoint",
     "make_optimizer",
+    "memory_ledger",
     "parameter_groups",
     "peak_flops",
     "probe",
@@ -50,7 +53,6 @@ __all__ = [
     "resume",
     "save_checkpoint",
     "six_nd",
-    "summed_loss",
     "textbook_step",
     "train",
     "utilisation",

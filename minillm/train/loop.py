@@ -1,7 +1,7 @@
 """The training loop: all of it on one page.
 
-- A step reads `accumulate` batches. Their losses are summed over tokens and divided by the tokens
-  of the whole step, so that accumulation equals one big batch also where some targets are ignored.
+- A step reads `accumulate` batches. Each mean loss weighs as much as its share of the targets of
+  the step, so that accumulation equals one big batch also where some targets are ignored.
 - The learning rate is a function of the step alone; nothing needs to be remembered for it.
 - Everything that a step leaves behind is in the model, the optimizer, the position in the data and
   TrainState. resume restores all of it, and then the losses are the same to the last bit.
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minillm.objectives import fast_cross_entropy
+from minillm.objectives import causal_loss
 from minillm.train.optimizer import OptimizerConfig, make_optimizer
 from minillm.train.precision import PRECISIONS, autocast, resolve_precision
 from minillm.train.report import Interrupt, Log, Reporter, evaluated
@@ -102,20 +102,6 @@ Evaluate = Callable[[nn.Module], float | dict[str, float]]
 Objective = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
-def summed_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Sum the surprise at the targets of a batch: the objective that train minimises by default.
-
-    Args:
-        model: maps ids (B, T) to logits (B, T, V).
-        x: token ids, (B, T).
-        y: targets, (B, T); -100 where a position does not count.
-
-    Returns:
-        Nats, summed over the targets that count, a scalar.
-    """
-    return fast_cross_entropy(model(x), y, reduction="sum")
-
-
 def train(
     model: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],
@@ -127,7 +113,7 @@ def train(
     save: Save | None = None,
     log: Log | None = None,
     bytes_per_token: float | None = None,
-    objective: Objective = summed_loss,
+    objective: Objective = causal_loss,
     progress: bool = True,
 ) -> TrainState:
     """Train a model: the whole loop, over 40 lines so that a step can be read in one piece.
@@ -145,7 +131,7 @@ def train(
         save: called with (model, optimizer, state); see checkpointer.
         log: called with the record of each step, a dict; see MetricsFile, or use list.append.
         bytes_per_token: of the text, to log bits per byte as well.
-        objective: the loss summed over targets; the loop divides by their number.
+        objective: (model, x, y) -> the loss, a mean over the targets that are not -100.
         progress: show a bar and print lines.
 
     Returns:
@@ -181,11 +167,10 @@ def train(
         while state.step < config.steps and not state.interrupted:
             report.start()
             micro = [_next(source, state.step, device) for _ in range(config.accumulate)]
-            n_targets = max(1, sum(int((y != -100).sum()) for _, y in micro))
             state.loss = 0.0
-            for x, y in micro:
+            for (x, y), share in zip(micro, _shares(micro), strict=True):
                 with autocast(state.precision, device):
-                    loss = objective(model, x, y) / n_targets
+                    loss = share * objective(model, x, y)
                 loss.backward()
                 state.loss += loss.item()
             if not math.isfinite(state.loss):
@@ -249,6 +234,14 @@ def _next(source: Any, step: int, device: torch.device) -> tuple[Tensor, Tensor]
             f"the batches ran out after step {step}; give an endless sampler, or fewer steps"
         ) from None
     return x.to(device, non_blocking=True), y.to(device, non_blocking=True)
+
+
+def _shares(micro: list[tuple[Tensor, Tensor]]) -> list[float]:
+    """What share of the targets of the step each batch has; 0 where nothing counts at all."""
+    if len(micro) == 1:
+        return [1.0]
+    counts = [int((y != -100).sum()) for _, y in micro]
+    return [n / max(1, sum(counts)) for n in counts]
 
 
 def _due(step: int, every: int, *, last: bool) -> bool:

@@ -48,6 +48,12 @@ class MetricsFile:
         beside.write_text("".join(_line(r) for r in kept), encoding="utf-8")
         os.replace(beside, self.path)
 
+    def __enter__(self) -> "MetricsFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close: the file is only open while a line is written."""
+
     def __call__(self, record: dict[str, Any]) -> None:
         """Append one record, which must have a "step"."""
         with self.path.open("a", encoding="utf-8") as file:
