@@ -51,7 +51,15 @@ STAGES = (
     Stage("corpora", "the texts of the course", (("-m", "minillm.data.corpora"),)),
     Stage("unit", "unit tests", ((*PYTEST, "-m", NOT_UNIT, "tests"),)),
     Stage("dist", "tests with several processes", (("-m", "pytest", "-m", "dist", "tests"),)),
-    Stage("notebooks", "built lessons match masters", (("-m", "tools.notebooks", "check"),)),
+    Stage(
+        "notebooks",
+        "built lessons match their masters, generated pages are up to date",
+        (
+            ("-m", "tools.notebooks", "check"),
+            ("-m", "tools.notebooks", "table", "--check"),
+            ("-m", "tools.notebooks", "claims", "--check"),
+        ),
+    ),
     Stage(
         "nbval",
         "every lesson executed and compared",
