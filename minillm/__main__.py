@@ -1,7 +1,7 @@
 """`python -m minillm`: train a run, chat with it, plan a bigger one, and measure.
 
-Each verb only reads its arguments and hands them on; the work is in the rooms. A wrong argument ends
-with one line that names the value and the remedy, and with exit status 2.
+Each verb only reads its arguments and hands them on; the work is in the rooms. A wrong argument
+ends with one line that names the value and the remedy, and with exit status 2.
 """
 
 import sys

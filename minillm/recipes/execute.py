@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from minillm.data import BatchSampler
+from minillm.data.loader import BatchSampler
 from minillm.model import Decoder
 from minillm.objectives import fast_cross_entropy
 from minillm.recipes.overrides import from_dict, to_dict

@@ -92,7 +92,8 @@ def _parse(text: str) -> Any:
         return text
 
 
-def _replace(config: Any, path: list[str], value: Any, full: str) -> Any:
+def _insert(config: Any, path: list[str], value: Any, full: str, tree: dict[str, Any]) -> None:
+    """Check one assignment against the config, and put it into the tree of changes."""
     names = [f.name for f in dataclasses.fields(config)]
     head, rest = path[0], path[1:]
     if head not in names:
@@ -103,17 +104,28 @@ def _replace(config: Any, path: list[str], value: Any, full: str) -> Any:
     if rest:
         if not dataclasses.is_dataclass(current):
             raise ValueError(f"unknown key {full!r}: {head!r} is a plain value, nothing lies below")
-        return dataclasses.replace(config, **{head: _replace(current, rest, value, full)})
+        _insert(current, rest, value, full, tree.setdefault(head, {}))
+        return
     if dataclasses.is_dataclass(current):
         below = ", ".join(f.name for f in dataclasses.fields(current))
         raise ValueError(f"{full!r} is a group; set one of its keys: {below}")
     hint = typing.get_type_hints(type(config))[head]
     try:
-        value = _CONVERTER.structure(value, hint)
+        tree[head] = _CONVERTER.structure(value, hint)
     except Exception as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{full}={value!r} does not fit: {reason}") from None
-    return dataclasses.replace(config, **{head: value})
+
+
+def _rebuild(config: Any, tree: dict[str, Any]) -> Any:
+    """Replace all changed values of a part at once, as some only fit together."""
+    changed = {
+        name: _rebuild(getattr(config, name), value)
+        if dataclasses.is_dataclass(getattr(config, name))
+        else value
+        for name, value in tree.items()
+    }
+    return dataclasses.replace(config, **changed)
 
 
 def override(config: T, assignments: Iterable[str]) -> T:
@@ -121,7 +133,7 @@ def override(config: T, assignments: Iterable[str]) -> T:
 
     Args:
         config: a tree of frozen dataclasses, usually a `Run`.
-        assignments: texts such as `optimizer.lr=1e-3`, applied from left to right.
+        assignments: texts such as `optimizer.lr=1e-3`; of two with the same key the last counts.
 
     Returns:
         The changed copy; `config` itself stays as it was.
@@ -132,9 +144,11 @@ def override(config: T, assignments: Iterable[str]) -> T:
 
     Lesson: notebooks/00_tour.ipynb
     """
+    tree: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
             raise ValueError(f"cannot read {assignment!r}; write it as key=value")
-        config = _replace(config, key.strip().split("."), _parse(text.strip()), key.strip())
-    return config
+        key = key.strip()
+        _insert(config, key.split("."), _parse(text.strip()), key, tree)
+    return _rebuild(config, tree)

@@ -1,8 +1,8 @@
 """Train the base models `draft` and `tiny`, measure them, and put them where the lessons look.
 
-The weights are stored in float16, half the size; both models together take under 4 MB. What they are
-worth is measured on `data/checkpoints/validation.jsonl`, synthetic stories and questions that no
-training run of the course reads, and stands in each manifest.
+The weights are stored in float16, half the size; both models together take under 4 MB. What they
+are worth is measured on `data/checkpoints/validation.jsonl`, synthetic stories and questions that
+no training run of the course reads, and stands in each manifest.
 """
 
 import json

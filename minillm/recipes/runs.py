@@ -1,7 +1,7 @@
 """The runs of the course, each a function that returns one `Run`.
 
-`laptop` is the one to begin with; `draft` and `tiny` are the two base models that the lessons before
-27 start from (`make base-tiny`).
+`laptop` is the one to begin with; `draft` and `tiny` are the two base models that the lessons
+before 27 start from (`make base-tiny`).
 """
 
 from collections.abc import Callable

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from minillm.data import TokenShard, load_corpus
+from minillm.data.corpora import load_corpus
 from minillm.data.harvest import data_home
+from minillm.data.shard import TokenShard
 from minillm.data.storyworld.quiz import make_quiz_corpus
 from minillm.recipes.overrides import to_dict
 from minillm.recipes.run import DataConfig
@@ -66,7 +67,7 @@ def documents(name: str, n_bytes: int, *, progress: bool = True) -> list[str]:
 def pack_rows(encoded: list[list[int]], end: int, row: int) -> Iterator[np.ndarray]:
     """Lay documents into rows that begin with a document; see the top of the file.
 
-        [[1, 2, 3], [4, 5]], end 9, rows of 6:   1 2 3 9 4 5   (4 5 9 does not fill a row and is cut)
+        [[1, 2, 3], [4, 5]], end 9, rows of 6:   1 2 3 9 4 5   (4 5 9 fills no row and is cut)
 
     Args:
         encoded: the token ids of each document.
@@ -116,8 +117,9 @@ def prepare_rows(
     note = folder / "rows.json"
     if not note.is_file():
         _write_rows(folder, data, tokenizer, context + 1, progress)
-    shards = [TokenShard(folder / f"{part}.bin") for part in ("train", "validation")]
-    return Rows(*shards, context + 1, json.loads(note.read_text("utf-8"))["bytes_per_token"])
+    train, validation = (TokenShard(folder / f"{part}.bin") for part in ("train", "validation"))
+    bytes_per_token = json.loads(note.read_text("utf-8"))["bytes_per_token"]
+    return Rows(train, validation, context + 1, bytes_per_token)
 
 
 def _write_rows(

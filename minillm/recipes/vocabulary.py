@@ -1,8 +1,8 @@
 """Train the course's one tokenizer: `python -m minillm.recipes tokenizer`.
 
 It is shipped in `data/tokenizer/`, and every model of the course uses it, so it is made again only
-with a new major version. English, Chinese and code are mixed by bytes; the stories are synthetic and
-use few words, so they need few merges, and real prose and code take most of the vocabulary.
+with a new major version. English, Chinese and code are mixed by bytes; the stories are synthetic
+and use few words, so they need few merges; real prose and code take most of the vocabulary.
 """
 
 from minillm.recipes.runs import COURSE_VOCABULARY

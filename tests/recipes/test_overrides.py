@@ -19,6 +19,8 @@ class Part:
     def __post_init__(self):
         if self.lr < 0:
             raise ValueError(f"lr must not be negative, got {self.lr}")
+        if self.betas[0] > self.betas[1]:
+            raise ValueError("betas must rise")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +28,19 @@ class Whole:
     name: str = "whole"
     steps: int = 10
     width: int | None = None
+    low: int = 0
     part: Part = dataclasses.field(default_factory=Part)
+
+    def __post_init__(self):
+        if self.low > self.steps:
+            raise ValueError(f"low={self.low} is above steps={self.steps}")
+
+
+def test_values_that_depend_on_each_other_are_set_together():
+    after = override(Whole(), ["low=50", "steps=100"])
+    assert (after.low, after.steps) == (50, 100)
+    with pytest.raises(ValueError, match="low=50 is above steps=10"):
+        override(Whole(), ["low=50"])
 
 
 def test_one_key_changes_and_the_original_stays():

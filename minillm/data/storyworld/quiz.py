@@ -5,8 +5,8 @@
     Question: Who found the pony?
     Answer: Mia.
 
-The base models of the course are not chat models yet, so a question is put to them in this form, and
-they continue it.
+The base models of the course are not chat models yet, so a question is put to them in this form,
+and they continue it.
 """
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def question_prompt(story: str, question: str, language: str) -> str:
 
 
 def short_stories(seed: int, language: str) -> Iterator[tuple[Story, str]]:
-    """Yield the stories of a corpus, with their texts, that are short enough for a small context."""
+    """Yield stories of a corpus, with their texts, that are short enough for a small context."""
     check_language(language)
     index = 0
     while True:
@@ -58,7 +58,7 @@ def short_stories(seed: int, language: str) -> Iterator[tuple[Story, str]]:
 
 
 def quiz(story: Story, language: str, n_questions: int) -> list[Question]:
-    """Draw questions about a story, of different kinds as far as there are; always the same ones."""
+    """Draw questions about a story, of different kinds where possible; always the same ones."""
     left = story.questions(language)
     dice = Dice(f"quiz {language} {story.seed}")
     drawn: list[Question] = []
