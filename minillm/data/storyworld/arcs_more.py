@@ -16,6 +16,12 @@ from minillm.data.storyworld.arcs import (
 from minillm.data.storyworld.lexicon import ANIMALS, CROPS, FOODS
 from minillm.data.storyworld.planner import Plan
 
+FOOD_PLACES = {
+    "tree": ("orchard", "garden"),
+    "farm": ("barn", "garden"),
+    "wild": ("forest", "hill"),
+}
+
 
 def thief_animal(p: Plan, h: str, f: str) -> str:
     """A wild animal takes something; it is chased and gives it back for food, or gets away."""
@@ -24,10 +30,10 @@ def thief_animal(p: Plan, h: str, f: str) -> str:
     x = p.new_thing(("small", "toy", "wear"), h)
     food = p.dice.pick(tuple(FOODS))
     if outcome == "happy":
+        p.go(h, p.dice.pick(FOOD_PLACES[FOODS[food].kind]))
         p.do("pick", a=h, n=p.dice.number(2, 9), f=food, l=p.at(h))
     p.do("crow_take", d=d, x=x, a=h)
     place = p.place(p.at(h))
-    p.go(h, place)
     p.do("chase", a=h, d=d, x=x, l=place)
     if outcome == "happy":
         p.do("swap", a=h, d=d, x=x, f=food, l=place)
@@ -143,12 +149,7 @@ def hungry_friend(p: Plan, h: str, f: str) -> str:
     eater, giver = (f, h) if p.dice.chance(0.6) else (h, f)
     n = p.dice.number(3, 9)
     kind = FOODS[food].kind
-    options = {
-        "tree": ("orchard", "garden"),
-        "farm": ("barn", "garden"),
-        "wild": ("forest", "hill"),
-    }
-    p.go(giver, p.dice.pick(options[kind]))
+    p.go(giver, p.dice.pick(FOOD_PLACES[kind]))
     p.do("pick", a=giver, n=n, f=food, l=p.at(giver))
     p.do("hunger", a=eater)
     here = p.meet(giver, eater)

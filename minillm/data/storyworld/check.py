@@ -13,7 +13,7 @@ from minillm.data.storyworld.words import NOUNS
 from minillm.data.storyworld.world import EVENT_TYPES, Event, Term, Value
 
 MAY_CHANGE_OWNER = ("give", "keep", "buy", "trade", "make")
-MAY_MOVE_PEOPLE = ("go", "follow", "flee", "lead_home")
+MAY_MOVE_PEOPLE = ("go", "follow", "flee", "lead_home", "chase")
 PRONOUNS_OF = {
     ("en", True): (" she ", " her "),
     ("en", False): (" he ", " him ", " his "),
@@ -118,7 +118,7 @@ def check_events(story: Story) -> list[str]:
 def needed_roles(type_name: str, language: str) -> tuple[str, ...]:
     """Return the roles that every wording of an event type says."""
     wordings = [{letter for _, letter, _ in parts} for parts, _ in TEMPLATES[language][type_name]]
-    return tuple(sorted(set.intersection(*wordings) - {""}))
+    return tuple(sorted(set.intersection(*wordings) - {"", "_"}))
 
 
 NEEDED = {

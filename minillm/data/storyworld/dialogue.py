@@ -44,8 +44,8 @@ THANKS = {
 def dialogue(story: Story, language: str) -> list[Message]:
     """Return one talk of several turns, as messages with "role" and "content".
 
-    The first turn asks for the story; the next ask about it, "Why?" after an answer among them, which
-    can only be answered by looking at the turn before.
+    The first turn asks for the story; the next ask about it, one perhaps only "Why?", which can
+    only be answered by looking at the turn before.
 
     Raises:
         ValueError: if the language is neither "en" nor "zh".

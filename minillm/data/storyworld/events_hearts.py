@@ -66,7 +66,7 @@ E(
     eff="promised(a)=b",
     en="""
 {a} promised to help {b:o}
-{a} nodded and promised {b:o} to help
+{a} nodded and promised that {a:he} would help {b:o}
 “Of course I will help you,” {a:v} said to {b:v}.
 “Don't worry, {b:v}, we will do it together,” said {a:v}.
 """,
@@ -108,13 +108,17 @@ E(
 {a} thanked {b:o} with all {a:p} heart
 {a} hugged {b:o} and thanked {b:him}
 “Thank you, {b:v}! You are a true friend,” said {a:v}.
-{a} baked a small cake to thank {b:o}
+{a} baked {_:treat} to thank {b:o}
+{a} thanked {b:o} and brought {_:treat}
+{a} thanked {b:o} again and again
 """,
     zh="""
 {a}真心地感谢{b}
 {a}抱住{b}，说了声谢谢
 “谢谢你，{b:v}！你真是我的好朋友。”{a:v}说。
-{a}烤了一个小蛋糕感谢{b}
+{a}做了{_:treat}感谢{b}
+{a}谢过{b}，还送来了{_:treat}
+{a}一次又一次地感谢{b}
 """,
 )
 

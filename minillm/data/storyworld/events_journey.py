@@ -9,19 +9,26 @@ E(
     eff="at(a)=l",
     en="""
 {a} walked {l:to}
-{a} went {l:to}
-{a} hurried {l:to}
-{a} set out and soon came {l:to}
-{a} took the path {l:to}
-{a} put on {a:p} shoes and went {l:to}
+{a} went {_:manner} {l:to}
+{a} hurried {_:route} {l:to}
+{a} walked {_:route} {l:to}
+{a} ran {_:route} {l:to}
+{a} set out {_:manner} and soon came {l:to}
+{a} took the {_:path} path {l:to}
+{a} put on {a:p} {_:shoes} and went {l:to}
+{a} made {a:p} way {_:route} {l:to}
+{a} came {l:to}, {_:manner}
 """,
     zh="""
 {a}走到了{l}
-{a}来到{l}
-{a}急忙赶到{l}
-{a}沿着小路走到{l}
-{a}穿上鞋，去了{l}
-{a}一路小跑到了{l}
+{a}{_:manner}走到{l}
+{a}{_:route}，急忙赶到{l}
+{a}{_:route}，来到{l}
+{a}{_:route}，一路小跑到了{l}
+{a}沿着{_:path}小路走到{l}
+{a}穿上{_:shoes}，去了{l}
+{a}{_:manner}往{l}去了
+{a}出了门，{_:route}，不久就到了{l}
 """,
 )
 
@@ -34,6 +41,8 @@ E(
 {a} came {l:to} too
 {a} followed {b:o} {l:to}
 {a} joined {b:o} {l:at}
+{a} ran {_:route} to meet {b:o} {l:at}
+{a} came {_:route} to see {b:o} {l:at}
 Before long {a} also came {l:to}
 """,
     zh="""
@@ -41,6 +50,8 @@ Before long {a} also came {l:to}
 {a}跟着{b}来到{l}
 没过多久，{a}也到了{l}
 {a}到{l}来找{b}
+{a}{_:route}，到{l}来看{b}
+{a}{_:manner}赶到{l}，见到了{b}
 """,
 )
 
@@ -53,11 +64,15 @@ E(
 it began to rain
 dark clouds came and rain fell on the village
 the sky turned grey and big drops of rain came down
+rain began to drum on the roofs
+first it dripped, then it poured
 """,
     zh="""
 天下起了雨
 乌云来了，雨点落在村子里
 天变得灰蒙蒙的，大滴的雨落了下来
+雨点噼里啪啦地打在屋顶上
+先是几滴小雨，后来下大了
 """,
 )
 
@@ -138,12 +153,28 @@ E(
     en="""
 night fell
 the sun went down and the lamps were lit
+darkness came over the village
+one window after another went dark
+night fell, and {_:evening}
+night came and {_:evening}
+when it grew dark, {_:evening}
+the day ended, and {_:evening}
+the moon rose over the roofs
+the day was over and the village slept
 it grew dark and the first stars came out
 """,
     zh="""
 天黑了
 太阳下山了，家家户户点起了灯
 夜幕降临，星星出来了
+黑夜笼罩了村子
+窗户里的灯一盏一盏熄了
+天黑了，{_:evening}
+夜里，{_:evening}
+天慢慢黑下来，{_:evening}
+一天结束了，{_:evening}
+月亮升到了屋顶上
+一天过去了，村子睡着了
 """,
 )
 
@@ -156,11 +187,25 @@ E(
 a new morning came
 the next day began and the roosters crowed
 the sun rose over the hill
+the next morning the birds woke everybody up
+at dawn the smoke of the stoves rose over the village
+the next morning {_:dawn}
+the next day began, and {_:dawn}
+when the night was over, {_:dawn}
+at daybreak {_:dawn}
+it was morning again, and the shutters were opened
 """,
     zh="""
 新的一天来到了
 第二天早上，公鸡叫了
 太阳从山后升了起来
+第二天一早，鸟儿把大家都叫醒了
+天亮了，村里升起了炊烟
+第二天早上，{_:dawn}
+第二天，{_:dawn}
+夜晚过去了，{_:dawn}
+天刚亮，{_:dawn}
+又是一个早晨，家家打开了窗户
 """,
 )
 

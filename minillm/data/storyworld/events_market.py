@@ -31,7 +31,7 @@ E(
 {b} missed {b:p} {x:n}
 {b} opened {b:p} box, but it was empty
 {b} asked everyone about {b:p} {x:n}, but nobody had seen it
-“My {x:n} has disappeared!” cried {b}.
+“My {x:n} has disappeared!” {b} cried.
 """,
     zh="""
 {b}发现自己的{x:n}不见了
@@ -119,9 +119,9 @@ a {d:n} came out of nowhere and took {a:g} {x:n}
 E(
     "chase",
     "adxl",
-    pre="at(a)=l",
+    pre="at(a)!=l",
     why="stolen(x)=d",
-    eff="at(d)=l, chased(d)=a",
+    eff="at(d)=l, at(a)=l, chased(d)=a",
     en="""
 {a} ran after the {d:n} as far as {l}
 {a} followed the {d:n} all the way {l:to}

@@ -30,7 +30,7 @@ E(
 {a} saw that {x} was gone
 {a} put a hand in {a:p} bag, but {x} was not there
 {a} looked for {x} and found only an empty pocket
-“Where is my {x:n}?” cried {a}. “It was here this morning!”
+“Where is my {x:n}?” {a} cried. “It was here this morning!”
 """,
     zh="""
 {a}发现{x:n}不见了

@@ -60,24 +60,52 @@ ONSETS = {
 OPENINGS = {  # {who} is "a girl named Mia" / 一个叫米娅的女孩, {name} the name
     "en": (
         "Once there was {who}.",
-        "In a small village lived {who}.",
-        "Long ago there lived {who} in a quiet village.",
+        "In a {village} village lived {who}.",
+        "Long ago there lived {who} in a {village} village.",
         "This is the story of {who}.",
-        "At the edge of the village lived {who}.",
+        "At the {side} of a {village} village lived {who}.",
         "Everybody in the village knew {name}, {who2}.",
-        "{name} was {who2} from a village between the hills.",
+        "{name} was {who2} from a {village} village.",
         "Do you know {name}? {name} was {who2} who lived near the river.",
     ),
     "zh": (
         "从前有{who}。",
-        "小村子里住着{who}。",
-        "很久以前，在一个安静的村子里住着{who}。",
+        "一个{village}村子里住着{who}。",
+        "很久以前，在一个{village}村子里住着{who}。",
         "这是{who}的故事。",
-        "村头住着{who}。",
+        "村子的{side}住着{who}。",
         "村里人人都认识{name}，{pronoun}是{who2}。",
-        "{name}是山脚下村子里的{who2}。",
+        "{name}住在一个{village}村子里，是{who2}。",
         "你认识{name}吗？{pronoun}是{who2}，住在河边不远的地方。",
     ),
+}
+VILLAGES = {
+    "en": ("small", "quiet", "far", "green", "windy", "sleepy", "lonely", "cheerful", "hidden"),
+    "zh": (
+        "小",
+        "安静的",
+        "遥远的",
+        "绿树环绕的",
+        "多风的",
+        "宁静的",
+        "偏僻的",
+        "热闹的",
+        "靠水的",
+    ),
+}
+SIDES = {
+    "en": ["edge", "northern end", "southern end", "upper end", "lower end", "very end"],
+    "zh": ["东头", "西头", "南边", "北边", "尽头", "中间"],
+}
+LEADS = {
+    "en": (
+        "That evening ",
+        "In the end ",
+        "When all was done, ",
+        "Late that day ",
+        "Before bedtime ",
+    ),
+    "zh": ("那天晚上，", "最后，", "事情过去以后，", "那天很晚的时候，"),
 }
 COMPANIONS = {
     "en": (
@@ -127,7 +155,7 @@ SCENES = {
         "It was a {weather} {time}, and {name} was {place}.",
         "On a {weather} {time}, {name} sat {place}.",
         "That {time} it was {weather}, and {pronoun_low} stood {place}.",
-        "{place_cap} the {time} was {weather}, and {name} was there.",
+        "The {time} was {weather}, and {name} had come {place_to}.",
     ),
     "zh": (
         "一个{weather}的{time}，{name}在{place}。",
@@ -147,6 +175,10 @@ ENDINGS = {
         "{name} fell asleep with a smile.",
         "Nobody in the village was happier than {name}.",
         "And {name} sang all the way home.",
+        "{name} could not stop smiling.",
+        "{name} danced around the kitchen table.",
+        "{name} felt as rich as a king.",
+        "{name} told everyone at home about it and laughed.",
     ),
     ("en", "sad"): (
         "{name} went home alone and was sad.",
@@ -157,6 +189,10 @@ ENDINGS = {
         "There was no happy end for {name} this time.",
         "With a heavy heart {name} went to bed.",
         "{name} sighed, and the house was very quiet.",
+        "{name} did not want to eat and did not want to talk.",
+        "{name} cried into the pillow.",
+        "{name} sat in the dark and thought of what was gone.",
+        "{name} felt very small and very tired.",
     ),
     ("en", "mixed"): (
         "It was not all good, but {name} was not alone.",
@@ -167,6 +203,10 @@ ENDINGS = {
         "One thing was lost and another was won, thought {name}.",
         "Things might be better tomorrow, {name} thought.",
         "It could have been worse, and {name} knew it.",
+        "{name} was tired, but no longer so unhappy.",
+        "{name} sighed once and then smiled a little.",
+        "{name} lost something, but won a better heart.",
+        "{name} thought about it for a long time and was almost content.",
     ),
     ("zh", "happy"): (
         "那天晚上，{name}轻轻松松地回了家。",
@@ -177,6 +217,10 @@ ENDINGS = {
         "{name}带着微笑睡着了。",
         "村里没有谁比{name}更高兴了。",
         "{name}一路唱着歌回了家。",
+        "{name}笑得合不拢嘴。",
+        "{name}围着饭桌跳起舞来。",
+        "{name}觉得自己像国王一样富有。",
+        "{name}笑着把这事讲给家里人听。",
     ),
     ("zh", "sad"): (
         "{name}一个人回了家，心里很难过。",
@@ -187,6 +231,10 @@ ENDINGS = {
         "这一次，{name}没有等到好结局。",
         "{name}带着沉重的心情上了床。",
         "{name}叹了口气，屋子里静悄悄的。",
+        "{name}不想吃饭，也不想说话。",
+        "{name}趴在枕头上哭了。",
+        "{name}坐在黑暗里，想着失去的一切。",
+        "{name}觉得自己又渺小又疲倦。",
     ),
     ("zh", "mixed"): (
         "事情不算圆满，但{name}并不孤单。",
@@ -197,6 +245,10 @@ ENDINGS = {
         "有失也有得，{name}心想。",
         "{name}想，明天也许会更好。",
         "本来可能更糟的，{name}心里明白。",
+        "{name}很累，不过没那么难过了。",
+        "{name}叹了一口气，又微微一笑。",
+        "{name}失去了一些，心却变得更宽了。",
+        "{name}想了很久，差不多满足了。",
     ),
 }
 TONES = {  # one sentence that gives a story its tone; "plain" has none

@@ -1,13 +1,24 @@
 """What a story says before its first event and after its last: who, where, with what, the end."""
 
-from minillm.data.storyworld.lexicon import PLACES, ROLES, THINGS, TIMES, article
+from minillm.data.storyworld.lexicon import (
+    NUMBERS_EN,
+    NUMBERS_ZH,
+    PLACES,
+    ROLES,
+    THINGS,
+    TIMES,
+    article,
+)
 from minillm.data.storyworld.phrases import (
     BELONGINGS,
     COMPANIONS,
     ENDINGS,
+    LEADS,
     OPENINGS,
     SCENES,
+    SIDES,
     TONES,
+    VILLAGES,
     WEATHER_EN,
     WEATHER_ZH,
 )
@@ -16,15 +27,26 @@ from minillm.data.storyworld.words import noun_en, noun_zh
 from minillm.data.storyworld.world import Event, Person
 
 
+def age(child: Person) -> int:
+    """Return the age of a child, 6 to 11; children of one name are of one age."""
+    return 6 + sum(map(ord, child.name)) % 6
+
+
 def describe(person: Person, language: str) -> tuple[str, str]:
     """Return ("a girl named Mia", "a girl") or (一个叫米娅的女孩, 一个女孩)."""
     if language == "zh":
         child = "女孩" if person.female else "男孩"
         role = child if person.role == "child" else ROLES[person.role][1]
-        return f"一个叫{person.zh}的{role}", f"一个{role}"
+        named = f"一个叫{person.zh}的{role}"
+        if person.role == "child":
+            return named, f"一个{NUMBERS_ZH[age(person)]}岁的{role}"
+        return named, f"一个{role}"
     child = "girl" if person.female else "boy"
     role = child if person.role == "child" else ROLES[person.role][0]
-    return f"{article(role)} {role} named {person.name}", f"{article(role)} {role}"
+    named = f"{article(role)} {role} named {person.name}"
+    if person.role == "child":
+        return named, f"a {role} of {NUMBERS_EN[age(person)]}"
+    return named, f"{article(role)} {role}"
 
 
 def _fill(say: Speaker, template: str, name: str, **more: str) -> str:
@@ -76,14 +98,15 @@ def _scene(say: Speaker, hero: str) -> str:
         weather=say.dice.pick(words),
         time=TIMES[time][language == "zh"],
         place=at,
-        place_cap=at[:1].upper() + at[1:],
+        place_to=f"to {place.en}",
     )
 
 
 def opening(say: Speaker, hero: str, events: list[Event], tone: str) -> list[Told]:
     """Say who the hero is, what belongs to the hero, and where and when the story begins."""
     dice, language = say.dice, say.language
-    texts = [_fill(say, dice.pick(OPENINGS[language]), hero)]
+    village, side = dice.pick(VILLAGES[language]), dice.pick(SIDES[language])
+    texts = [_fill(say, dice.pick(OPENINGS[language]), hero, village=village, side=side)]
     others = [n for n in say.people if n != hero]
     things = [t for t in say.world.adjectives if say.world.initial.get(("owner", t)) == hero]
     if things and dice.chance(0.75):
@@ -110,5 +133,8 @@ def _fill_companion(say: Speaker, hero: str, other: str) -> str:
 
 def closing(say: Speaker, hero: str, ending: str) -> list[Told]:
     """Say how it ended for the hero."""
-    text = _fill(say, say.dice.pick(ENDINGS[say.language, ending]), hero)
+    template = say.dice.pick(ENDINGS[say.language, ending])
+    if template.startswith("{name}") and say.dice.chance(0.5):
+        template = say.dice.pick(LEADS[say.language]) + template
+    text = _fill(say, template, hero)
     return [Told(text, ())]

@@ -8,6 +8,7 @@ that gender is in sight. `trace` keeps which sentence tells which events, for th
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from minillm.data.storyworld.decor import DECOR, DETAILS
 from minillm.data.storyworld.phrases import (
     BACK_REFERENCE,
     CAUSAL,
@@ -121,7 +122,9 @@ class Speaker:
         said = []
         for text, letter, form in parts[skip:]:
             said.append(text)
-            if letter:
+            if letter == "_":
+                said.append(say_decor(self, form))
+            elif letter:
                 said.append(self.slot(letter, form, roles, who))  # type: ignore[arg-type]
         return "".join(said)
 
@@ -131,6 +134,11 @@ class Speaker:
         text = self.clause(event, TEMPLATES[self.language][event.type][0][0])
         self.named = before
         return text
+
+
+def say_decor(say: Speaker, form: str) -> str:
+    """Draw a word of colour from decor.py."""
+    return say.dice.pick(DECOR[say.language][form])
 
 
 def finish(text: str, language: str) -> str:
@@ -199,10 +207,13 @@ def _single(say: Speaker, events: Sequence[Event], index: int) -> str:
 
 def tell_events(say: Speaker, events: Sequence[Event]) -> list[Told]:
     """Tell all events in order; each index is in exactly one sentence."""
-    told, index = [], 0
+    told: list[Told] = []
+    said: set[str] = set()
+    index = 0
     while index < len(events):
         text = None
-        if index + 1 < len(events) and say.dice.random() < 0.45:
+        joinable = index + 1 < len(events) and events[index + 1].type != "daybreak"
+        if joinable and say.dice.random() < 0.45:
             first, second = events[index], events[index + 1]
             before, now = list(say.before), list(say.now)
             text = _joined(say, first, second, second.cause == index)
@@ -214,4 +225,10 @@ def tell_events(say: Speaker, events: Sequence[Event]) -> list[Told]:
         told.append(Told(finish(text, say.language), tuple(range(index, index + width))))
         say.next_sentence()
         index += width
+        last = events[index - 1]
+        if last.type in ("go", "follow") and say.dice.random() < 0.3:
+            detail = say.dice.pick(DETAILS[say.language][str(last.roles["l"])])
+            if detail not in said:
+                said.add(detail)
+                told.append(Told(detail, ()))
     return told

@@ -7,6 +7,7 @@ A template is a string with slots like `{a}`, `{a:p}`, `{x:an}`: a role letter a
              he / him  always the pronoun
     things   (none) the red ball      a  a red ball      an  red ball      n  ball      m  只
     places   (none) the river      at  by the river      to  to the river      g  the river's
+    colour   `{_:manner}` and its like are drawn from decor.py
     numbers  f, coin  the number and the counted noun: three apples, 三个苹果
 """
 
@@ -84,7 +85,7 @@ def noun_zh(noun: Noun, form: str, adjective: str) -> str:
     full = ADJECTIVES[adjective] + noun.zh if adjective else noun.zh
     if form == "a":
         return "一" + noun.measure + full
-    return full if form == "an" else noun.zh
+    return full.replace("色的", "色") if form == "an" else noun.zh
 
 
 def place_phrase(key: str, form: str, language: str) -> str:
