@@ -13,19 +13,32 @@ import time
 GOOD = (
     ("--help",),
     ("plan", "laptop"),
-    ("train", "laptop", "train.steps=3"),
+    ("train", "laptop", "train.steps=3", "train.warmup_steps=1", "--out", "run"),
+    ("train", "laptop", "train.steps=3", "train.warmup_steps=1", "--out", "run", "--resume"),
+    ("chat", "run"),  # standard input is empty, which ends it
+    ("bench",),
 )
 BAD = (
     ("train", "laptop", "optimizer.learning_rate=1"),
     ("train", "laptop", "train.steps=-3"),
     ("plan", "no-such-recipe"),
+    ("train", "no-such-recipe"),
+    ("chat", "no-such-folder"),
+    ("bench", "no-such-benchmark"),
 )
 
 
 def call(arguments: tuple[str, ...], folder: str) -> subprocess.CompletedProcess[str]:
     """Run `python -m minillm ...` in a folder and return what it printed."""
     command = [sys.executable, "-m", "minillm", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def judge(arguments: tuple[str, ...], wanted_good: bool, folder: str) -> bool:
@@ -36,7 +49,7 @@ def judge(arguments: tuple[str, ...], wanted_good: bool, folder: str) -> bool:
         passed = done.returncode == 0 and bool(done.stdout.strip())
     else:
         lines = done.stderr.strip().splitlines()
-        passed = done.returncode != 0 and bool(lines) and "Traceback" not in done.stderr
+        passed = done.returncode != 0 and len(lines) == 1
     words = "ok  " if passed else "FAIL"
     print(
         f"{words} {time.time() - start:5.1f} s  python -m minillm {' '.join(arguments)}", flush=True
