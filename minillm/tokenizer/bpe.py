@@ -70,6 +70,7 @@ def train_bpe_readable(
     ties: str = "greatest",
     *,
     pattern: str = "gpt2",
+    max_token_bytes: int | None = None,
 ) -> tuple[dict[int, bytes], list[Merge]]:
     """Train a byte-level BPE tokenizer; every pair is counted anew at every step.
 
@@ -79,16 +80,20 @@ def train_bpe_readable(
     Source: Gage 1994; Sennrich et al. 2016, arXiv:1508.07909, algorithm 1.
     Lesson: notebooks/06_bpe.ipynb
     """
-    check_arguments(vocab_size, special_tokens, ties)
+    check_arguments(vocab_size, special_tokens, ties, max_token_bytes)
     vocab = {i: bytes([i]) for i in range(256)}
     merges: list[Merge] = []
     prefer = preference(ties, vocab)
     words = {tuple(w): n for w, n in count_pretokens(source, special_tokens, pattern).items()}
 
     while len(vocab) < vocab_size - len(special_tokens):
-        counts = count_pairs(words)
+        counts = {
+            (a, b): n
+            for (a, b), n in count_pairs(words).items()
+            if max_token_bytes is None or len(vocab[a] + vocab[b]) <= max_token_bytes
+        }
         if not counts:
-            break  # every pre-token is one token: there is nothing left to merge
+            break  # every pre-token is one token, or as good as: nothing is left to merge
         pair = max(counts, key=lambda p: (counts[p], prefer(p)))
         new = len(vocab)
         vocab[new] = vocab[pair[0]] + vocab[pair[1]]

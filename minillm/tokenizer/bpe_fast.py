@@ -32,6 +32,7 @@ def train_bpe(
     ties: str = "greatest",
     *,
     pattern: str = "gpt2",
+    max_token_bytes: int | None = None,
     progress: bool | None = None,
 ) -> tuple[dict[int, bytes], list[Merge]]:
     """Train a byte-level BPE tokenizer.
@@ -45,6 +46,8 @@ def train_bpe(
         ties: which of equally frequent pairs wins: "greatest", "smallest_id" or "gpt2_id"; see
             `bpe.py`.
         pattern: how text is cut into pre-tokens: "gpt2", "cl100k", "none", or an expression.
+        max_token_bytes: merge nothing that would be longer. It keeps whole clauses of a text that
+            repeats itself from becoming tokens, where a script writes no spaces.
         progress: show a bar; None: only on a terminal, and only after two seconds.
 
     Returns:
@@ -54,7 +57,7 @@ def train_bpe(
 
     Raises:
         ValueError: if vocab_size < 256 + special tokens, a special token is empty or given twice,
-            ties or pattern is unknown, or the file is not UTF-8.
+            ties or pattern is unknown, max_token_bytes < 2, or the file is not UTF-8.
         FileNotFoundError: if the path does not exist.
 
     Cost: one pass over the text, then time for the occurrences of each merged pair only. Stopping
@@ -63,12 +66,12 @@ def train_bpe(
         2019, section 2.2.
     Lesson: notebooks/06_bpe.ipynb
     """
-    check_arguments(vocab_size, special_tokens, ties)
+    check_arguments(vocab_size, special_tokens, ties, max_token_bytes)
     counted = count_pretokens(source, special_tokens, pattern)
     n_merges = vocab_size - 256 - len(special_tokens)
     hidden = None if progress is None else not progress
     with tqdm(total=n_merges, desc="merges", delay=SHOW_PROGRESS_AFTER, disable=hidden) as bar:
-        pairs = merge_pairs(counted, n_merges, ties, bar.update)
+        pairs = merge_pairs(counted, n_merges, ties, max_token_bytes, bar.update)
     vocab = {i: bytes([i]) for i in range(256)}
     merges: list[Merge] = []
     for a, b in pairs:
@@ -83,6 +86,7 @@ def merge_pairs(
     counted: Mapping[bytes, int],
     n_merges: int,
     ties: str,
+    max_token_bytes: int | None = None,
     tick: Callable[[int], object] = lambda n: None,
 ) -> list[Pair]:
     """Learn merges from counted pre-tokens, in pure Python.
@@ -91,6 +95,7 @@ def merge_pairs(
         counted: pre-token -> how often it occurs.
         n_merges: how many merges are wanted.
         ties: the tie rule.
+        max_token_bytes: merge nothing that would be longer.
         tick: called with 1 after each merge.
 
     Returns:
@@ -105,6 +110,8 @@ def merge_pairs(
             counts[pair] += frequency[w]
             holders[pair].add(w)
 
+    length = [1] * 256
+    longest = max_token_bytes or max(map(len, words), default=0)
     keys = _keys_of_bytes(ties)
     heap = [(-n, keys[a], keys[b], a, b) for (a, b), n in counts.items()]
     heapq.heapify(heap)
@@ -116,7 +123,10 @@ def merge_pairs(
             if now > 0:
                 heapq.heappush(heap, (-now, key_a, key_b, a, b))
             continue
+        if length[a] + length[b] > longest:
+            continue
         new = 256 + len(pairs)
+        length.append(length[a] + length[b])
         pairs.append((a, b))
         keys.append(new if ties != "greatest" else _joined(key_a, key_b))
         for pair in _merge_everywhere((a, b), new, words, frequency, counts, holders):

@@ -10,18 +10,22 @@ CHUNK_CHARACTERS = 1 << 20  # what is read of a file at a time
 TIES = ("greatest", "smallest_id", "gpt2_id")
 
 
-def check_arguments(vocab_size: int, special_tokens: Sequence[str], ties: str) -> None:
+def check_arguments(
+    vocab_size: int, special_tokens: Sequence[str], ties: str, max_token_bytes: int | None
+) -> None:
     """Refuse arguments that no tokenizer could be trained with.
 
     Raises:
         TypeError: if special_tokens is one str instead of a sequence of them.
-        ValueError: if the vocabulary is too small, a special token empty or given twice, or the
-            tie rule unknown.
+        ValueError: if the vocabulary is too small, a special token empty or given twice, the tie
+            rule unknown, or the limit on tokens below two bytes.
     """
     if isinstance(special_tokens, str):
         raise TypeError(f"special_tokens must be a list, write [{special_tokens!r}]")
     if ties not in TIES:
         raise ValueError(f"ties must be one of {', '.join(TIES)}; got {ties!r}")
+    if max_token_bytes is not None and max_token_bytes < 2:
+        raise ValueError(f"max_token_bytes must be at least 2, got {max_token_bytes}")
     if "" in special_tokens:
         raise ValueError("a special token must not be empty; got ''")
     twice = [token for token, n in Counter(special_tokens).items() if n > 1]

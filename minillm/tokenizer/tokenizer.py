@@ -226,11 +226,11 @@ def course_tokenizer() -> Tokenizer:
     """The course's one tokenizer, `data/tokenizer/`: English, Chinese and code, 6 144 entries.
 
     Raises:
-        FileNotFoundError: if it has not been built; `python -m minillm.tokenizer.course` builds it.
+        FileNotFoundError: if it has not been built; `python -m tools.course_tokenizer` builds it.
     """
     if not (COURSE_FOLDER / storage.HEADER).exists():
         raise FileNotFoundError(
             f"no tokenizer in {COURSE_FOLDER.parent.name}/{COURSE_FOLDER.name}; build it with: "
-            f"python -m minillm.tokenizer.course"
+            f"python -m tools.course_tokenizer"
         )
     return Tokenizer.load(COURSE_FOLDER)

@@ -196,6 +196,7 @@ def test_surrogates_in_training_text_are_repaired():
             {"vocab_size": 300, "ties": "x"},
             "one of greatest, smallest_id, gpt2_id; got 'x'",
         ),
+        ({"vocab_size": 300, "max_token_bytes": 1}, "at least 2, got 1"),
         ({"vocab_size": 300, "pattern": "("}, "neither a name"),
     ],
 )
@@ -270,6 +271,23 @@ def test_gpt2_id_is_hugging_face_merge_for_merge(mixed_text):
 @given(st.lists(st.text("aab bcé.今\n", max_size=30), min_size=1, max_size=6))
 def test_gpt2_id_is_hugging_face_on_any_text(texts):
     assert train_bpe(texts, 300, ties="gpt2_id")[1] == merges_of_hf(texts, 300)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.text("aab b今", max_size=30), min_size=1, max_size=6),
+    st.integers(2, 7),
+    st.sampled_from(TIES),
+)
+def test_no_token_is_longer_than_asked(texts, limit, ties):
+    vocab, merges = train_bpe(texts, 300, ties=ties, max_token_bytes=limit)
+    assert (vocab, merges) == train_bpe_readable(texts, 300, ties=ties, max_token_bytes=limit)
+    assert max(map(len, vocab.values())) <= limit
+
+
+def test_a_token_of_just_the_limit_is_learned():
+    assert train_bpe(["abcd"], 300, max_token_bytes=4)[1][-1] == (b"a", b"bcd")
+    assert train_bpe(["abcd"], 300, max_token_bytes=3)[1] == [(b"c", b"d"), (b"b", b"cd")]
 
 
 @settings(max_examples=60)

@@ -311,5 +311,5 @@ def test_every_token_that_is_a_whole_word_encodes_as_itself(tokenizer):
 
 def test_without_files_the_course_tokenizer_says_how_to_build_it(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "COURSE_FOLDER", tmp_path / "data" / "tokenizer")
-    with pytest.raises(FileNotFoundError, match=r"python -m minillm.tokenizer.course"):
+    with pytest.raises(FileNotFoundError, match=r"python -m tools.course_tokenizer"):
         module.course_tokenizer()
