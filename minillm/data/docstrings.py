@@ -17,8 +17,8 @@ _DOCUMENTING_CALLS = {"add_newdoc", "add_docstr", "_add_docstr"}
 _NO_SENTENCE = re.compile(
     r"[-*+#|@$%<>=~^\d(\[{:]"  # lists, headings, tables, directives, fields
     r"|\.\. |[^\n]*\n[-=~^]{3,}"  # a directive, a longer title with its underline
-    r"|[*`\w., ]{1,60} ?:(?: |$)(?![^\n]*\.$)"  # `name : type`
-    r"|[*`\w.]{1,40}\([^\n]*\)?:? "  # `name (type): ...`
+    r"|[*`\w., ]{1,60} ?: (?![^\n]*\.$)"  # `name : type`
+    r"|[*`\w.]{1,40} ?\([^()\n]*\)(?::| ->| --)"  # `name (type): ...`, `name(x) -> ...`
 )
 _TITLE = re.compile(r"^[ \t]*[A-Z][\w ]{2,40}\n[ \t]*([-=~^])\1{2,}[ \t]*\n", re.MULTILINE)
 _PARSER = doctest.DocTestParser()

@@ -87,11 +87,20 @@ def run_doctest(question: Doctest, *, context: bool = True) -> tuple[bool, str]:
         except Exception as error:
             return False, f"{type(error).__name__}: {error}"
         examples = [doctest.Example(source, "") for source in sources[:-1]]
-        examples.append(doctest.Example(sources[-1], question.want))
+        examples.append(doctest.Example(sources[-1], question.want, _raised(question.want)))
         test = doctest.DocTest(examples, names, question.origin, None, None, None)
         runner = _Asking(got)
         runner.run(test, out=lambda text: None, clear_globs=True)
     return runner.right, "".join(got)
+
+
+def _raised(want: str) -> str | None:
+    """Return the line that names the exception, if that is what is wanted."""
+    if not want.startswith("Traceback ("):
+        return None
+    lines = want.splitlines(keepends=True)[1:]
+    after = next((i for i, line in enumerate(lines) if not line[:1].isspace()), len(lines))
+    return "".join(lines[after:]) or None
 
 
 class _Asking(doctest.DocTestRunner):

@@ -25,7 +25,7 @@ from minillm.data import packages
 from minillm.data.harvest_kinds import Harvester, Record
 
 KINDS = ("code", "doctests", "licences", "markup", "names", "prose", "readmes", "reference")
-FORMAT = 1  # raise it when the same packages would now give other texts
+FORMAT = 2  # raise it when the same packages would now give other texts
 MANIFESTS = Path(minillm.__file__).parents[1] / "data" / "manifests"
 
 

@@ -61,7 +61,7 @@ class Harvester:
             for docstring in _read_quickly(path):
                 origin = f"{shown}::{docstring.name}"
                 text, examples = split_examples(docstring.text)
-                new = [p for p in running_text(self._mask(text)) if p not in seen]
+                new = [p for p in dict.fromkeys(running_text(self._mask(text))) if p not in seen]
                 seen.update(new)
                 if new:
                     prose.append((origin, "\n\n".join(new)))

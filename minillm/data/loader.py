@@ -96,9 +96,10 @@ class BatchSampler:
 
     The tokens are cut into (N - 1) // T windows that do not overlap; with stride, a window begins
     every stride tokens, as in rows that were packed to start with a document. Epoch e serves them
-    in the order of a permutation seeded by (seed, e). Batches are cut from the endless row of epochs, so
-    all have B windows; one at the border takes the last windows of one epoch and the first of
-    the next. The state is one number, so a resumed run sees the very batches it would have seen.
+    in the order of a permutation seeded by (seed, e). Batches are cut from the endless row of
+    epochs, so all have B windows; one at the border takes the last windows of one epoch and the
+    first of the next. The state is one number, so a resumed run sees the very batches that the
+    undisturbed one would have seen.
 
     Args:
         tokens: (N,), integers, in memory or on disk.
@@ -112,6 +113,7 @@ class BatchSampler:
         ValueError: if a size is below 1, there are fewer than T + 1 tokens, or the rank is not
             in 0 .. world_size - 1.
 
+    Cost: an epoch's order takes 8 bytes a window; a batch reads B (T + 1) tokens.
     Lesson: notebooks/08_schedule.ipynb
     """
 

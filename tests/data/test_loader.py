@@ -137,6 +137,7 @@ def test_a_resumed_sampler_serves_what_the_undisturbed_one_does(at):
         ("n_tokens", BatchSampler(np.arange(90), 2, 4, seed=5)),
         ("context", BatchSampler(np.arange(99), 2, 5, seed=5)),
         ("seed", BatchSampler(np.arange(99), 2, 4, seed=6)),
+        ("stride", BatchSampler(np.arange(99), 2, 4, seed=5, stride=5)),
     ],
 )
 def test_a_state_of_other_data_is_refused(key, sampler):
@@ -156,3 +157,20 @@ def test_two_ranks_together_serve_what_one_serves():
         BatchSampler(np.arange(121), 3, 4, rank=2, world_size=2)
     with pytest.raises(ValueError, match="got -1"):
         BatchSampler(np.arange(121), 3, 4, rank=-1, world_size=2)
+
+
+@pytest.mark.parametrize(
+    ("stride", "n_tokens", "n_windows"),
+    [(5, 14, 2), (5, 15, 3), (5, 19, 3), (5, 20, 4), (2, 9, 3), (None, 13, 3)],
+)
+def test_windows_begin_every_stride_tokens(stride, n_tokens, n_windows):
+    # T = 4: the last window and its target need 5 tokens after its start
+    sampler = BatchSampler(np.arange(n_tokens), 1, 4, stride=stride)
+    assert sampler.n_windows == n_windows
+    served = sorted(itertools.chain(*starts_of(sampler, n_windows)))
+    assert served == [i * (stride or 4) for i in range(n_windows)]
+
+
+def test_a_stride_below_one_is_refused():
+    with pytest.raises(ValueError, match="stride must be at least 1, got 0"):
+        BatchSampler(np.arange(99), 1, 4, stride=0)
