@@ -177,14 +177,13 @@ def fast_attention(
         return F.scaled_dot_product_attention(
             q, k, v, is_causal=causal and T > 1, enable_gqa=shared
         )
-    allowed = _allowed(q, k, v, mask, causal)
+    added = _allowed(q, k, v, mask, causal)
     if bias is not None:
         bias = bias.to(q.dtype)
-        if allowed is not None:
-            bias = torch.where(allowed, bias, -math.inf)
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=allowed if bias is None else bias, enable_gqa=shared
-    )
+        added = bias if added is None else torch.where(added, bias, -math.inf)
+    if added is not None:
+        added = added.expand(*q.shape[:3], S)  # (B, N, T, S), a view
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=added, enable_gqa=shared)
 
 
 def _check_shapes(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> None:
