@@ -5,11 +5,13 @@ on one thread, with Python's hash seed fixed and the network cut. What changes f
 taken out afterwards, so that a second build is byte-identical wherever the cells are deterministic.
 """
 
+import gc
 import json
 import os
 import re
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import nbformat
@@ -55,24 +57,36 @@ def execute(course: Course, name: str, *, solved: bool) -> tuple[NotebookNode, l
         The cleaned notebook, the measurements that its `claim` calls handed in, and its cost.
     """
     notebook = prepare(course.master(name), solved=solved)
-    cost: dict = {}
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder) / "claims.jsonl"
-        client = NotebookClient(
-            notebook,
-            km=_kernel(),
-            timeout=TIMEOUT_SECONDS,
-            coalesce_streams=True,
-            store_widget_state=False,
-            resources={"metadata": {"path": str(course.root / "notebooks")}},
-        )
-        client.on_notebook_complete = lambda notebook: cost.update(_measure(client.km))
-        try:
-            client.execute(env=kernel_environment(course, record, solved=solved))
-        except CellExecutionError as error:
-            raise LessonError(f"{name}: {_where(notebook)}\n{_plain(str(error))}") from None
+        environment = kernel_environment(course, record, solved=solved)
+        cost, failure = _run(notebook, course.root / "notebooks", environment)
         lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+    with warnings.catch_warnings():  # a failed run leaves sockets open; close them here and now
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    if failure:
+        raise LessonError(f"{name}: {_where(notebook)}\n{_plain(failure)}")
     return clean(notebook, course.root), [json.loads(line) for line in lines], cost
+
+
+def _run(notebook: NotebookNode, folder: Path, environment: dict[str, str]) -> tuple[dict, str]:
+    """Execute a notebook in place; hand back its cost and the text of its error, if any."""
+    cost: dict = {}
+    client = NotebookClient(
+        notebook,
+        km=_kernel(),
+        timeout=TIMEOUT_SECONDS,
+        coalesce_streams=True,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    client.on_notebook_complete = lambda notebook: cost.update(_measure(client.km))
+    try:
+        client.execute(env=environment)
+    except CellExecutionError as error:
+        return cost, str(error)
+    return cost, ""
 
 
 def prepare(path: Path, *, solved: bool) -> NotebookNode:

@@ -33,7 +33,8 @@ addEventListener("load", () => {
     const wide = slide.scrollWidth - slide.clientWidth;
     if (tall > 1) say("the slide is too tall", tall);
     if (wide > 1) say("the slide is too wide", wide);
-    slide.querySelectorAll("pre, marp-pre, table, mjx-container, p, li, img, h1, h2, h3").forEach((part) => {
+    const parts = "pre, marp-pre, table, mjx-container, p, li, img, h1, h2, h3";
+    slide.querySelectorAll(parts).forEach((part) => {
       const own = part.getBoundingClientRect(), name = part.tagName.toLowerCase();
       const right = (own.right - box.right) / scale, below = (own.bottom - box.bottom) / scale;
       if (right > 1) say(`${name} goes over the right edge`, right);

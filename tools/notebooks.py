@@ -111,6 +111,7 @@ def slides(
     lessons: Lessons = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="also a PDF (needs Chromium)")] = False,
     png: Annotated[bool, typer.Option("--png", help="also a picture of each slide")] = False,
+    look: Annotated[bool, typer.Option("--look", help="fail if a slide overflows")] = False,
 ) -> None:
     """Build decks into slides/built/, one self-contained HTML file each."""
     from tools import slides as decks
@@ -123,6 +124,12 @@ def slides(
     for name in with_deck:
         path = decks.build(course, name, *extra)
         print(f"slides/built/{path.name}: {path.stat().st_size / 1000:.0f} KB", flush=True)
+        if look:
+            from tools.frame import overflows
+
+            if wrong := overflows(course, name):
+                raise LessonError("\n  ".join([f"slides/{name}.md does not fit:", *wrong]))
+            print("  every slide fits into its frame", flush=True)
 
 
 @app.command()
