@@ -2,7 +2,7 @@
 
 The floors are those of the plan of the house: a room may import rooms of lower floors only, the
 rooms of floor 0 do not know one another, `lesson.py` takes nothing but the verdict rule. Imports
-inside functions count too, and so does `import_module("minillm.x")`.
+inside functions count too for the floors, and so does `import_module("minillm.x")`.
 """
 
 import ast
@@ -53,8 +53,11 @@ def sources(package: Path) -> dict[str, Path]:
     return {module_name(path, package): path for path in sorted(package.rglob("*.py"))}
 
 
-class DropTypeImports(ast.NodeTransformer):
-    """Leaves out what stands under `if TYPE_CHECKING:`."""
+class OnlyAtImport(ast.NodeTransformer):
+    """Leaves out what does not run when a module is imported: type imports, function bodies."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return ast.Pass()
 
     def visit_If(self, node: ast.If) -> ast.AST:
         if "TYPE_CHECKING" in ast.unparse(node.test):
@@ -62,11 +65,11 @@ class DropTypeImports(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-def named_imports(path: Path, name: str, for_types: bool) -> Iterator[tuple[str, str | None]]:
+def named_imports(path: Path, name: str, everywhere: bool) -> Iterator[tuple[str, str | None]]:
     """Yield (module, name or None) for each import of a file, relative ones made absolute."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     tree: ast.AST = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree if for_types else DropTypeImports().visit(tree)):
+    for node in ast.walk(tree if everywhere else OnlyAtImport().visit(tree)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -80,14 +83,15 @@ def named_imports(path: Path, name: str, for_types: bool) -> Iterator[tuple[str,
                     yield str(argument.value), None
 
 
-def arrows(package: Path, *, for_types: bool = True) -> set[tuple[str, str]]:
+def arrows(package: Path, *, everywhere: bool = True) -> set[tuple[str, str]]:
     """Return (importing module, imported module) within the package.
 
-    Imports under `if TYPE_CHECKING:` never run; they count for the floors, not for a circle.
+    Everything counts for the floors. For a circle only what runs at import counts: a method may
+    import, when it is called, a file of its own room that is built on its class.
     """
     modules, found = sources(package), set()
     for name, path in modules.items():
-        for module, attribute in named_imports(path, name, for_types):
+        for module, attribute in named_imports(path, name, everywhere):
             if module.split(".")[0] != package.name:
                 continue
             target = f"{module}.{attribute}" if f"{module}.{attribute}" in modules else module
@@ -118,7 +122,7 @@ def wrong_arrows(package: Path) -> list[str]:
 def find_circle(package: Path) -> list[str]:
     """Return the modules of one circle of imports, or an empty list."""
     graph: dict[str, list[str]] = {}
-    for source, target in sorted(arrows(package, for_types=False)):
+    for source, target in sorted(arrows(package, everywhere=False)):
         graph.setdefault(source, []).append(target)
     done: set[str] = set()
 
@@ -318,12 +322,12 @@ def test_a_good_arrow_is_left_alone(tmp_path, name, text):
 def test_a_planted_circle_is_seen(tmp_path):
     line = {
         "model/a.py": "from minillm.model import b",
-        "model/b.py": "if TYPE_CHECKING:\n    from . import a",  # never runs: no circle
+        "model/b.py": "if TYPE_CHECKING:\n    from . import a\ndef f():\n    from . import a",
     }
     assert find_circle(plant(tmp_path / "line", line)) == []
     circle = {
         "model/a.py": "from minillm.model import b",
-        "model/b.py": "def f():\n    from .c import x",
+        "model/b.py": "try:\n    from .c import x\nfinally:\n    pass",
         "model/c.py": "from . import a",
     }
     names = ["minillm.model.a", "minillm.model.b", "minillm.model.c", "minillm.model.a"]

@@ -139,8 +139,8 @@ def _headers(part: Path, url: str) -> dict[str, str]:
     return headers
 
 
-def _receive(answer: requests.Response, part: Path, name: str, progress: bool) -> Iterator[int]:
-    """Write what comes to `part` and yield the length of each piece."""
+def _look_at_status(answer: requests.Response, part: Path, name: str) -> None:
+    """Turn an answer that is no text into one sentence."""
     if answer.status_code == 416:  # what we have is all there is, or more: begin again
         part.unlink()
         raise _BrokenOff
@@ -154,6 +154,11 @@ def _receive(answer: requests.Response, part: Path, name: str, progress: bool) -
             f"{name} could not be fetched: {answer.url} answered HTTP {answer.status_code} "
             f"({answer.reason}); try again later"
         )
+
+
+def _receive(answer: requests.Response, part: Path, name: str, progress: bool) -> Iterator[int]:
+    """Write what comes to `part` and yield the length of each piece."""
+    _look_at_status(answer, part, name)
     start = part.stat().st_size if answer.status_code == 206 else 0
     if start and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
         part.unlink()

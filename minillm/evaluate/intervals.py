@@ -7,6 +7,7 @@
 
 A level of 0.95 means: if the whole experiment were repeated often, 95 % of the intervals would
 cover the true value. The quantiles are computed here, from the incomplete beta and gamma functions.
+Over 300 lines, because the formulas stand in the docstrings, beside the code that they explain.
 """
 
 import math

@@ -87,6 +87,7 @@ def to_hf_json(tokenizer: Tokenizer, path: str | Path) -> None:
 def _hf_content(
     vocab: Mapping[str, int], merges: Sequence[Merge], specials: Mapping[str, int], expression: str
 ) -> dict[str, Any]:
+    """Over 40 lines, because it is one literal: a whole tokenizer.json, to be read as such."""
     byte_level = {
         "type": "ByteLevel",
         "add_prefix_space": False,
