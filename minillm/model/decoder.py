@@ -216,6 +216,8 @@ def initialise(model: Decoder) -> None:
     Source: Radford et al. 2019 (GPT-2), section 2.3.
     Lesson: notebooks/09_attention.ipynb
     """
+    if model.embedding.weight.is_meta:
+        return
     std, residual = model.config.init_std, (2 * model.config.n_layers) ** -0.5
     for name, module in model.named_modules():
         if isinstance(module, Linear | Embedding):

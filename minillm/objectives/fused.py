@@ -59,16 +59,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, ignore: int) -> Tensor:
         counts = targets != ignore  # (M,)
-        share = counts / counts.sum().clamp(min=1)  # (M,), float32
+        wide = torch.promote_types(x.dtype, torch.float32)
+        share = counts.to(wide) / counts.sum().clamp(min=1)  # (M,)
         index = targets.masked_fill(~counts, 0)[:, None]  # (M, 1)
         need_x, need_w = ctx.needs_input_grad[:2]
         grad_x = torch.empty_like(x) if need_x else None
         grad_w = torch.zeros_like(weight) if need_w else None
-        loss = torch.zeros((), device=x.device, dtype=torch.promote_types(x.dtype, torch.float32))
+        loss = torch.zeros((), device=x.device, dtype=wide)
         n_rows = max(CHUNK_ROWS, CHUNK_NUMBERS // weight.shape[0])
         for start in range(0, x.shape[0], n_rows):
             here = slice(start, start + n_rows)
-            z = F.linear(x[here], weight).to(loss.dtype)  # (n, V)
+            z = F.linear(x[here], weight).to(wide)  # (n, V)
             log_p = z.log_softmax(dim=-1)
             loss -= (log_p.gather(1, index[here])[:, 0] * share[here]).sum()
             if grad_x is None and grad_w is None:

@@ -14,9 +14,7 @@ CLOSE = {"rtol": 1e-12, "atol": 1e-12}
 
 
 def normal(*shape, seed=0):
-    return torch.randn(
-        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_rmsnorm_by_hand():

@@ -74,16 +74,18 @@ def test_the_layouts_by_hand():
     theirs = from_ours(ours, LLAMA, "meta")
     rows = theirs["layers.3.attention.wq.weight"]
     assert torch.equal(rows[:4], ours["blocks.3.attention.q.weight"][[0, 2, 1, 3]])
-    assert torch.equal(
-        theirs["layers.3.attention.wk.bias"], ours["blocks.3.attention.k.bias"][[0, 2, 1, 3]]
-    )
-    assert torch.equal(theirs["layers.3.attention.wv.weight"], ours["blocks.3.attention.v.weight"])
-    assert torch.equal(
-        theirs["layers.3.feed_forward.w1.weight"], ours["blocks.3.feedforward.gate.weight"]
-    )
-    assert torch.equal(
-        theirs["layers.3.feed_forward.w3.weight"], ours["blocks.3.feedforward.up.weight"]
-    )
+    bias = ours["blocks.3.attention.k.bias"][[0, 2, 1, 3]]
+    assert torch.equal(theirs["layers.3.attention.wk.bias"], bias)
+    same = {
+        "attention.wv": "attention.v",
+        "attention.wo": "attention.out",
+        "feed_forward.w1": "feedforward.gate",
+        "feed_forward.w2": "feedforward.down",
+        "feed_forward.w3": "feedforward.up",
+    }
+    for their_name, our_name in same.items():
+        ours_here = ours[f"blocks.3.{our_name}.weight"]
+        assert torch.equal(theirs[f"layers.3.{their_name}.weight"], ours_here)
 
 
 def test_a_bare_gpt2_file_and_its_buffers():
@@ -103,7 +105,7 @@ def test_buffers_of_rope_are_left_out():
 
 
 def test_what_is_not_known_is_refused():
-    with pytest.raises(ValueError, match="whose names these are.*lstm"):
+    with pytest.raises(ValueError, match=r"whose names these are.*lstm"):
         naming_of(["lstm.weight"])
     theirs = from_ours(random_weights(LLAMA), LLAMA, "llama")
     with pytest.raises(ValueError, match=r"'model\.layers\.0\.router\.weight'"):
