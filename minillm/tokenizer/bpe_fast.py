@@ -7,21 +7,24 @@ A merge changes only the words that hold its pair, and in them only the pairs ne
     heap     pairs by count and tie rule; an entry whose count is out of date is put back corrected
 
 Two engines share this plan: the one below in pure Python, and `bpe_compiled.py`, the same loops
-compiled by numba, which pays above some hundred kilobytes of text.
+compiled by numba, with `count_compiled.py` before it. Compiling takes some seconds the first time,
+so "auto" takes it for large texts only.
 """
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, pairwise
 from pathlib import Path
 
 from tqdm import tqdm
 
 from minillm.tokenizer.bpe import Merge, Pair
 from minillm.tokenizer.printable import GPT2_BYTE_ORDER
-from minillm.tokenizer.source import check_arguments, count_pretokens
+from minillm.tokenizer.source import check_arguments, count_pieces, source_pieces
 
+ENGINES = ("auto", "python", "compiled")
+COMPILED_ABOVE = 8_000_000  # characters
 SHOW_PROGRESS_AFTER = 2.0  # seconds; shorter trainings show no bar
 
 
@@ -33,6 +36,7 @@ def train_bpe(
     *,
     pattern: str = "gpt2",
     max_token_bytes: int | None = None,
+    engine: str = "auto",
     progress: bool | None = None,
 ) -> tuple[dict[int, bytes], list[Merge]]:
     """Train a byte-level BPE tokenizer.
@@ -48,6 +52,8 @@ def train_bpe(
         pattern: how text is cut into pre-tokens: "gpt2", "cl100k", "none", or an expression.
         max_token_bytes: merge nothing that would be longer. It keeps whole clauses of a text that
             repeats itself from becoming tokens, where a script writes no spaces.
+        engine: "python", "compiled" (numba), or "auto": compiled above COMPILED_ABOVE characters.
+            The merges are the same.
         progress: show a bar; None: only on a terminal, and only after two seconds.
 
     Returns:
@@ -57,7 +63,7 @@ def train_bpe(
 
     Raises:
         ValueError: if vocab_size < 256 + special tokens, a special token is empty or given twice,
-            ties or pattern is unknown, max_token_bytes < 2, or the file is not UTF-8.
+            ties, pattern or engine is unknown, max_token_bytes < 2, or the file is not UTF-8.
         FileNotFoundError: if the path does not exist.
 
     Cost: one pass over the text, then time for the occurrences of each merged pair only. Stopping
@@ -67,11 +73,16 @@ def train_bpe(
     Lesson: notebooks/06_bpe.ipynb
     """
     check_arguments(vocab_size, special_tokens, ties, max_token_bytes)
-    counted = count_pretokens(source, special_tokens, pattern)
+    if engine not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}")
+    pieces = source_pieces(source, special_tokens, pattern)
+    if engine == "auto":
+        engine, pieces = _engine_for(pieces)
+    counted, learn = _count_and_learner(engine, pieces, pattern)
     n_merges = vocab_size - 256 - len(special_tokens)
     hidden = None if progress is None else not progress
     with tqdm(total=n_merges, desc="merges", delay=SHOW_PROGRESS_AFTER, disable=hidden) as bar:
-        pairs = merge_pairs(counted, n_merges, ties, max_token_bytes, bar.update)
+        pairs = learn(counted, n_merges, ties, max_token_bytes, bar.update)
     vocab = {i: bytes([i]) for i in range(256)}
     merges: list[Merge] = []
     for a, b in pairs:
@@ -80,6 +91,31 @@ def train_bpe(
     for token in special_tokens:
         vocab[len(vocab)] = token.encode("utf-8")
     return vocab, merges
+
+
+def _engine_for(pieces: Iterator[str]) -> tuple[str, Iterator[str]]:
+    """Read up to COMPILED_ABOVE characters to see which engine pays; hand back all pieces."""
+    read: list[str] = []
+    n_characters = 0
+    for piece in pieces:
+        read.append(piece)
+        n_characters += len(piece)
+        if n_characters > COMPILED_ABOVE:
+            return "compiled", chain(read, pieces)
+    return "python", iter(read)
+
+
+def _count_and_learner(
+    engine: str, pieces: Iterable[str], pattern: str
+) -> tuple[Mapping[bytes, int], Callable[..., list[Pair]]]:
+    """The counted pre-tokens, and the function that learns merges from them."""
+    if engine == "python":
+        return count_pieces(pieces, pattern), merge_pairs
+    from minillm.tokenizer import bpe_compiled, count_compiled  # importing numba takes a second
+
+    if pattern == "gpt2":
+        return count_compiled.count_pretokens(pieces), bpe_compiled.merge_pairs
+    return count_pieces(pieces, pattern), bpe_compiled.merge_pairs
 
 
 def merge_pairs(

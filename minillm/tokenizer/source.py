@@ -88,8 +88,13 @@ def count_pretokens(
     source: str | Path | Iterable[str], special_tokens: Sequence[str], pattern: str
 ) -> Counter[bytes]:
     """Count the pre-tokens of a source, as bytes, in order of first appearance."""
+    return count_pieces(source_pieces(source, special_tokens, pattern), pattern)
+
+
+def count_pieces(pieces: Iterable[str], pattern: str) -> Counter[bytes]:
+    """Count the pre-tokens of pieces of text that `source_pieces` gave."""
     split = resolve(pattern)
     counts: Counter[str] = Counter()
-    for piece in source_pieces(source, special_tokens, pattern):
+    for piece in pieces:
         counts.update(pieces_of(split, piece))
     return Counter({word.encode("utf-8"): n for word, n in counts.items()})

@@ -1,6 +1,10 @@
 import pytest
+from hypothesis import settings
 
 from minillm.tokenizer import Tokenizer, train_bpe
+
+settings.register_profile("no deadline", deadline=None)  # wall time is never asserted
+settings.load_profile("no deadline")
 
 TEXT = (
     "It's the dog's house, isn't it? The dogs' houses: 12 of 2024, or 3.14!\n\n"
