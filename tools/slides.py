@@ -23,7 +23,9 @@ MAX_CODE_LINES = 12
 _MARK = re.compile(r"\{\{(figure|text):([A-Za-z0-9_-]+)(?: h=(\d+))?\}\}")
 _OWN_LINE = re.compile(rf"^{_MARK.pattern}[ \t]*$", re.MULTILINE)
 _COMMENT = re.compile(r"<!--(.*?)-->", re.DOTALL)
-_DIRECTIVE = re.compile(r"^\s*_?[a-zA-Z]+\s*:\s*\S*[^\n]*\s*$")
+_DIRECTIVE = re.compile(
+    r"fit$|_?(class|paginate|header|footer|color|background\w+|theme|size|style|transition)\s*:"
+)
 _FENCE = re.compile(r"^```[^\n]*\n(.*?)^```\s*$", re.DOTALL | re.MULTILINE)
 _OUTSIDE = re.compile(
     r"""(?:\b(?:src|href|srcset|poster|action)\s*=\s*["']?|url\(\s*["']?|@import\s+["'])"""
