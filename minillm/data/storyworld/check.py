@@ -109,6 +109,8 @@ def check_events(story: Story) -> list[str]:
                 problems.append(f"{name}: needs {spoken} {term.operator} {value}, it is {found}")
         problems += _check_cause(event, index, ledger)
         problems += ledger.write(event, index)
+    if any("no such event type" in p for p in problems):
+        return problems
     for fact, value in story.final_state.items():
         if ledger.truth.get(fact) != value:
             problems.append(f"end: {fact} is {value}, by the checker {ledger.truth.get(fact)}")

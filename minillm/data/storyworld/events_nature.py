@@ -127,7 +127,7 @@ E(
     eff="plant(f)=young, grows(f)=l, planter(f)=a",
     en="""
 {a} planted a little {f:n} {l:at}
-{a} dug a hole {l:at} and planted a {f:n} in it
+{a} dug a hole {l:at} and planted {f:a} in it
 {a} put a young {f:n} into the earth {l:at} and gave it some water
 """,
     zh="""

@@ -180,7 +180,7 @@ E(
     en="""
 {a} broke {b:g} {x:n}
 {a} let {b:g} {x:n} fall, and it broke
-crash! {x} slipped from {a:g} hands and broke in two
+with a crash {x} fell from {a:g} hands and broke in two
 {b:g} {x:n} was broken by {a:v}
 """,
     zh="""

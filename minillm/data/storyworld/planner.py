@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from minillm.data.storyworld import (
+    events_animals,
     events_deeds,
     events_hearts,
     events_journey,
@@ -33,6 +34,7 @@ from minillm.data.storyworld.world import (
 T = TypeVar("T")
 # importing the records fills EVENT_TYPES
 RECORDS = (
+    events_animals,
     events_deeds,
     events_hearts,
     events_journey,

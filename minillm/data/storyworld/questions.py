@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from minillm.data.storyworld.falsehood import alike, altered
 from minillm.data.storyworld.lexicon import ANIMALS, FEELINGS, FOODS, NUMBERS_EN, NUMBERS_ZH, PLACES
 from minillm.data.storyworld.planner import Dice
 from minillm.data.storyworld.tell import TEMPLATES, Speaker, finish
@@ -203,12 +204,12 @@ class Asker:
         """Ask whether something happened: half of the time something that did not."""
         people = tuple(self.say.people)
         for i, event in enumerate(self.story.events):
-            if event.type in PAIRS or not self.dice.chance(0.5):
+            if event.type in (*PAIRS, "go", "follow") or not self.dice.chance(0.5):
                 continue
             asked, answer = event, ("yes", "是的")
             if self.dice.chance(0.5):
                 other = altered(event, people, self.dice)
-                if other is None or any(same(other, e) for e in self.story.events):
+                if other is None or any(alike(other, e) for e in self.story.events):
                     continue
                 asked, answer = other, ("no", "不是")
             clause = self.clause(asked)
@@ -217,12 +218,13 @@ class Asker:
 
     def about_order(self) -> None:
         """Ask which of two events came first."""
-        told = [e for e in self.story.events if e.type not in ("go", "follow", "nightfall")]
+        events, walking = self.story.events, ("go", "follow", "nightfall")
+        told = [k for k, event in enumerate(events) if event.type not in walking]
         for k in range(min(2, len(told) // 3)):
-            i = self.dice.number(0, len(told) - 2)
-            j = self.dice.number(i + 1, len(told) - 1)
-            one, two = self.clause(told[i]), self.clause(told[j])
-            if one == two or told[i].type == told[j].type:
+            m = self.dice.number(0, len(told) - 2)
+            i, j = told[m], told[self.dice.number(m + 1, len(told) - 1)]
+            one, two = self.clause(events[i]), self.clause(events[j])
+            if events[i].type == events[j].type:
                 continue
             first, second = (one, two) if self.dice.chance(0.5) else (two, one)
             en = f"what happened first: {first}, or {second}?"
@@ -254,29 +256,6 @@ class Asker:
 
 
 PAIRS = ("quarrel", "mend_bridge", "feast")  # two people do these together
-
-
-def same(one: Event, two: Event) -> bool:
-    """Say whether two events are the same but for their causes."""
-    return one.type == two.type and dict(one.roles) == dict(two.roles)
-
-
-def altered(event: Event, people: tuple[str, ...], dice: Dice) -> Event | None:
-    """Return the event with another actor or another place, or None where neither fits."""
-    roles = dict(event.roles)
-    letter = EVENT_TYPES[event.type].roles[:1]
-    if roles.get(letter) in people and len(people) > 1:
-        others = [p for p in people if p != roles[letter]]
-        new = dice.pick(others)
-        for other in roles:
-            if roles[other] == new:
-                roles[other] = roles[letter]
-        roles[letter] = new
-        return Event(event.type, roles)
-    if "l" in roles:
-        roles["l"] = dice.pick([p for p in PLACES if p != roles["l"]])
-        return Event(event.type, roles)
-    return None
 
 
 def questions(story: Story, language: str) -> list[Question]:

@@ -61,6 +61,7 @@ class Speaker:
         self.now: list[str] = []  # people of this sentence so far
         self.pronouns = PRONOUNS_ZH if language == "zh" else PRONOUNS
         self.named = False  # say names only, as in answers and summaries
+        self.onset = ""  # the last "then", not to be said twice in a row
         self.shown: set[str] = set()  # things whose adjective was said
 
     def next_sentence(self) -> None:
@@ -160,7 +161,7 @@ def _subject(event: Event, parts: tuple[Part, ...]) -> Value | None:
 def _plain_start(parts: tuple[Part, ...]) -> bool:
     """Say whether a connective can stand in front of a clause."""
     text = parts[0][0]
-    return not text or text.startswith(("the ", "it ", "天", "太阳", "雨"))
+    return not text or text.startswith(("the ", "it began", "天下", "天气", "太阳", "雨变"))
 
 
 def _joined(say: Speaker, first: Event, second: Event, caused: bool) -> str | None:
@@ -178,6 +179,7 @@ def _joined(say: Speaker, first: Event, second: Event, caused: bool) -> str | No
     subject = _subject(first, one)
     left = say.clause(first, one)
     simple = not any("," in text or "，" in text for text, _, _ in one)
+    simple = simple and not (len(two) > 1 and two[1][0].startswith((" and", "和")))
     if simple and subject in say.people and subject == _subject(second, two):
         rest = say.clause(second, (("", "", ""), *two[1:]))
         return left + (" and" if say.language == "en" else "，") + rest
@@ -201,7 +203,10 @@ def _single(say: Speaker, events: Sequence[Event], index: int) -> str:
     if cause is not None and cause == index - 1 and roll < 0.25:
         return dice.pick(FRONTED[language]) + say.clause(event, parts)
     if roll < 0.55 and index:
-        return dice.pick(ONSETS[language]) + say.clause(event, parts)
+        onset = dice.pick(ONSETS[language])
+        if onset != say.onset:
+            say.onset = onset
+            return onset + say.clause(event, parts)
     return say.clause(event, parts)
 
 
