@@ -1,7 +1,9 @@
 """The locks are complete, name no index, and do not contradict one another."""
 
+import ast
 import importlib.metadata
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -92,3 +94,21 @@ def test_a_written_lock_reads_back(tmp_path, monkeypatch, capsys):
     assert text.splitlines()[1:] == ["-r y.txt", "a==1", "b==2.0"]
     assert "from x.in" in text.splitlines()[0]
     assert capsys.readouterr().out == "x.txt: 2 packages\n"
+
+
+def test_what_the_package_imports_is_asked_for_by_name():
+    """Not only brought along by another package, which may drop it tomorrow."""
+    owners = importlib.metadata.packages_distributions()
+    oracles = {canonicalize_name(name) for name in asked("requirements-test.in")}
+    wanted = set()
+    for path in sorted((ROOT / "minillm").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [str(node.module)]
+            wanted |= {name.split(".")[0] for name in names}
+    wanted -= set(sys.stdlib_module_names) | {"minillm", "IPython"}  # JupyterLab is IPython
+    named = set(asked("requirements.in")) | oracles
+    for module in sorted(wanted):
+        distributions = {canonicalize_name(name) for name in owners.get(module, [module])}
+        assert distributions & named, f"{module} is imported but not in requirements.in"
