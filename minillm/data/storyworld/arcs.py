@@ -200,7 +200,7 @@ def promise(p: Plan, h: str, f: str) -> str:
 def illness(p: Plan, h: str, f: str) -> str:
     """Rain, a cold, a nurse, and a recovery; sometimes the nurse falls ill too."""
     outcome = choose_outcome(p, 0.7, 0.15)
-    ill, nurse = (h, f) if p.dice.chance(0.6) else (f, h)
+    ill, nurse = (h, f) if p.dice.chance(0.6) or outcome == "sad" else (f, h)
     p.go(ill, p.place(p.at(ill), outdoor=True))
     start_rain(p)
     p.do("get_wet", a=ill, l=p.at(ill))

@@ -120,7 +120,7 @@ def river(p: Plan, h: str, f: str) -> str:
 def garden(p: Plan, h: str, f: str) -> str:
     """A plant is put into the earth; drought comes; it is watered and grows, or dies."""
     if p.state["weather",] == "dry":
-        p.do("clear")
+        p.do("rain")
     outcome = choose_outcome(p, 0.65, 0.15)
     plant = p.dice.pick([k for k in CROPS if ("plant", k) not in p.state])
     place = p.dice.pick(("garden", "meadow", "orchard", "hill", "well"))

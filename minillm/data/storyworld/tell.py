@@ -161,6 +161,8 @@ def _subject(event: Event, parts: tuple[Part, ...]) -> Value | None:
 def _plain_start(parts: tuple[Part, ...]) -> bool:
     """Say whether a connective can stand in front of a clause."""
     text = parts[0][0]
+    if text.startswith("the next"):
+        return False
     return not text or text.startswith(("the ", "it began", "天下", "天气", "太阳", "雨变"))
 
 
