@@ -63,7 +63,10 @@ STAGES = (
     Stage(
         "nbval",
         "every lesson executed and compared",
-        ((*PYTEST, "--nbval", "--dist", "loadfile", "notebooks/*.ipynb"),),
+        (
+            (*PYTEST, "--nbval", "--nbval-sanitize-with", "tests/notebooks/sanitize.cfg")
+            + ("--dist", "loadfile", "notebooks/*.ipynb"),
+        ),
     ),
     Stage("homework", "exercises solved and unsolved", (("-m", "tools.notebooks", "homework"),)),
     Stage("slides", "decks", (("-m", "tools.notebooks", "slides"),)),
