@@ -188,10 +188,11 @@ print(f"{series:.6f} is cos {phi:.4f} + i sin {phi:.4f}")
 # **Predict, then run.** Multiply $3+5\mathrm i$ by $\mathrm i$. Where does the arrow point now,
 # and how long is it?
 #
-# <details><summary>Answer</summary>It is turned by a quarter circle, counter-clockwise, to
-# $-5+3\mathrm i$, and just as long: i has modulus 1 and phase 90°. A product multiplies the moduli
-# and adds the phases: $r e^{\mathrm i\varphi}\cdot s e^{\mathrm i\psi} = rs\,e^{\mathrm
-# i(\varphi+\psi)}$.</details>
+# <details><summary>Answer</summary>It is turned by a quarter circle, counter-clockwise, to −5 + 3i,
+# and just as long: i has modulus 1 and phase 90°.</details>
+#
+# The rule behind it: a product multiplies the moduli and adds the phases,
+# $r e^{\mathrm i\varphi}\cdot s e^{\mathrm i\psi} = rs\,e^{\mathrm i(\varphi+\psi)}$.
 
 # %%
 print((3 + 5j) * 1j)
@@ -278,23 +279,23 @@ claim("POS-002", abs((Q * K.conj()).real - dots).max())
 # Now let the key be the same vector as the query, $k=q$:
 # $R_f(q,m)^2=\lVert q\rVert^2$. **The length does not depend on the position.**
 #
-# (Our source article says at this point "we may simply set" $R_f=\lVert q\rVert$, as if there were a
-# choice. With one $f$ for queries and keys there is none. Section 13 shows the choice that
+# (The Chinese article that this lesson follows says at this point "we may simply set"
+# $R_f=\lVert q\rVert$, as if there were a choice. With one $f$ for queries and keys there is none. Section 13 shows the choice that
 # appears with two.)
 #
-# **Predict, then run.** Three candidates turn alike, but let the length grow by a factor $g$ from
+# **Predict, then run.** Three candidates turn alike, but let the length grow by a factor $c$ from
 # one position to the next: 1, 1.01, 1.1. For which does the score of two tokens at distance 3 stay
 # the same along the text?
 #
-# <details><summary>Answer</summary>Only for g = 1. Even one per cent is seen at once.</details>
+# <details><summary>Answer</summary>Only for c = 1. Even one per cent is seen at once.</details>
 
 # %% tags=["label-lengths"]
 q, k, m = 3 + 5j, 1 + 6j, np.arange(3, 20)
-for g in (1, 1.01, 1.1):
-    Q = g**m * q * np.exp(0.6j * m)
-    K = g ** (m - 3) * k * np.exp(0.6j * (m - 3))
+for c in (1, 1.01, 1.1):
+    Q = c**m * q * np.exp(0.6j * m)
+    K = c ** (m - 3) * k * np.exp(0.6j * (m - 3))
     scores = (Q * K.conj()).real
-    print(f"g = {g:4}: scores from {min(scores):5.2f} to {max(scores):6.2f}")
+    print(f"c = {c:4}: scores from {min(scores):5.2f} to {max(scores):6.2f}")
 
 # %% [markdown]
 # **Step 2: the phase is moved by the same amount for every vector.** Put $n=m$ into (2) and read
@@ -322,8 +323,11 @@ for g in (1, 1.01, 1.1):
 #
 # A slip to know of: the source article says that $q$ is multiplied by "an imaginary number with
 # $\lVert z\rVert=1$". It is a *complex* number of modulus 1. Its real part is $\cos m\theta$, and only
-# at quarter turns is that 0. In the cell: (2) and (1) hold on a grid, position 0 changes
-# nothing, and the slip.
+# at quarter turns is that 0. In the cell: (B) holds at 60 × 60 positions, (A) holds, and the
+# slip gets the ledger's verdict for a sentence that arithmetic refutes.
+#
+# (The older sinusoidal positions of lesson 13 can be motivated by a Taylor expansion, that is, as an
+# approximation. Here nothing was approximated.)
 
 
 # %%
@@ -501,8 +505,8 @@ show(fig, alt=alt)
 # **What you should see.** Top rows flicker: they tell neighbours apart. Bottom rows have hardly
 # moved after 128 tokens: they tell far from near. Each column, a position, looks different.
 #
-# **As a matrix.** In one pair, turning is the matrix of section 2 with $a=\cos m\theta$ and
-# $b=\sin m\theta$. All pairs together form a block-diagonal matrix $W_m$. Each block is a rotation,
+# **As a matrix.** In one pair, turning is the matrix of section 2 with $\cos m\theta$ in place of $a$
+# and $\sin m\theta$ in place of $b$. All pairs together form a block-diagonal matrix $W_m$. Each block is a rotation,
 # so $W_m$ is orthogonal: it changes no length, and does not upset a model that was stable.
 
 # %%
@@ -518,6 +522,8 @@ claim("POS-008", lengths.abs().max().item())
 # $$W_m x = x\otimes\begin{pmatrix}\cos m\theta_0\\\cos m\theta_0\\\cos m\theta_1\\\cos m\theta_1\\\vdots\end{pmatrix}
 # + \begin{pmatrix}-x_1\\x_0\\-x_3\\x_2\\\vdots\end{pmatrix}\otimes
 # \begin{pmatrix}\sin m\theta_0\\\sin m\theta_0\\\sin m\theta_1\\\sin m\theta_1\\\vdots\end{pmatrix}$$
+#
+# (`rearrange` splits the last axis into `j` pairs of `two`, and joins them again.)
 #
 # The package has the definition, `rope`, which multiplies complex numbers as we did, and a
 # fast twin, `apply_rope`, with these products and ready-made tables of cosines and sines, which
@@ -586,8 +592,8 @@ show(fig, alt=alt)
 
 # %% [markdown]
 # **What you should see.** Left, stripes along the diagonals: one colour for each distance. Right,
-# noise: the model would have to learn every pair of positions. Hence the practical meaning: move
-# a whole text by 1 000 tokens, and RoPE's scores stay.
+# no order: the model must learn what every pair of positions means. In practice: move a whole
+# text by 1 000 tokens, and RoPE's scores stay.
 
 # %%
 x_q, x_k, at = torch.randn(16, 64), torch.randn(16, 64), torch.arange(16)
@@ -679,7 +685,7 @@ for d in (0, 1, 64, 4096):
     print(f"distance {d:4}: spread {spread:.0f}, and sqrt(128) = {128**0.5:.0f}")
 
 # %% [markdown]
-# No decay at all: a rotation keeps lengths. So RoPE does not *make* attention local. It makes
+# No decay at all, because a rotation keeps lengths. So RoPE does not *make* attention local. It makes
 # it *possible* for a head to be local, by letting query and key match on the fast pairs.
 
 # %% [markdown]
@@ -746,7 +752,7 @@ print("after sorting the rows the scores are equal")
 # ## 9 Outlook: RoPE and linear attention (3 min)
 #
 # > **Taken on trust until lesson 16.** *Linear attention* (线性注意力) replaces the softmax by weights
-# > $\varphi(q)^\top\varphi(k)$ with all entries of $\varphi\ge0$, divided by their sum. That needs no table
+# > $\psi(q)^\top\psi(k)$ with all entries of $\psi\ge0$, divided by their sum. That needs no table
 # > of all pairs, so its cost grows only linearly with the text.
 #
 # RoPE touches $q$ and $k$ alone, so it can be used there. But a turned vector has negative
@@ -833,7 +839,7 @@ check(to_half_split, interleaved_to_half, cases)
 # %% [markdown]
 # ## 12 Exercise: the detective (8 min, ★★★)
 #
-# Seven implementations follow, four of them after real bug reports and pull requests; `rope` is
+# Seven implementations follow, five of them after real bug reports and pull requests; `rope` is
 # the eighth. For which does the score depend on the distance only? **Predict**: write down yes or no
 # for each.
 #
@@ -853,7 +859,7 @@ def turn_halves(x, cos, sin, sign=1):
     return torch.cat((a * cos - sign * b * sin, b * cos + a * sin), dim=-1)
 
 
-def missing_minus(x, at):  # the sign of "minus b" is lost
+def missing_minus(x, at):  # a lost sign: a formula in labml, request 193
     return turn_halves(x, *rope_angles(at, 8), sign=-1)
 
 
@@ -911,8 +917,8 @@ check(only_distance_matters, lambda turn: turn in sound, cases)
 # <details><summary>What the answer teaches (open after solving)</summary>
 #
 # Five deviations are caught (the see-saw only with q ≠ k: it keeps the cosine, not the sine). Two
-# pass, and rightly: <em>clockwise</em> is harmless, since a model
-# trained with it learns mirrored weights (but weights trained the other way break), and
+# pass, and rightly: <em>clockwise</em> is harmless in a model of its own, because flipping the sign of
+# half the rows of W_q and W_k makes up for it (weights trained the other way break), and
 # <em>growing_speeds</em> is truly relative, yet useless: with speeds up to 1 000 rad a token the hands
 # race and neighbours look unrelated. Both layouts pass as well. So a property test is not
 # enough; the package is also compared with the code of transformers and with Meta's formula
@@ -1036,10 +1042,10 @@ print([run["measured"] for run in runs] or "time on a GPU: not measured yet")
 # - Chen 2021, *PermuteFormer*, [arXiv:2109.02377](https://arxiv.org/abs/2109.02377): another relative
 #   encoding for linear attention.
 # - transformers [issue 25199](https://github.com/huggingface/transformers/issues/25199): a user finds the two
-#   layouts, and is told why both work. The bugs of section 12: labml issue 313, nanochat pull request 489,
-#   how-to-train-your-gpt issue 6, transformers issue 25681.
+#   layouts, and is told why both work. The bugs of section 12: labml issue 313 and pull request 193, nanochat
+#   pull request 489, how-to-train-your-gpt issue 6, transformers issue 25681.
 #
 # ## Next
 #
-# [15 Long context](15_long_context.ipynb): what happens beyond the trained length, and how interpolation, NTK
+# 15 Long context: what happens beyond the trained length, and how interpolation, NTK
 # and YaRN slow the hands down.
