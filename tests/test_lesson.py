@@ -63,18 +63,27 @@ def test_show_stores_the_alt_text_and_closes(shown):
     assert not plt.fignum_exists(fig.number)
 
 
-def test_a_rich_figure_still_fits_into_60_kb(shown):
-    noise = np.random.default_rng(0).random((84, 84, 3))
+@pytest.mark.parametrize(("limit", "width"), [(10**9, 640), (0, 320)])
+def test_a_figure_is_as_sharp_as_the_limit_allows(shown, monkeypatch, limit, width):
+    monkeypatch.setattr(lesson, "FIGURE_BYTES", limit)
     fig, ax = plt.subplots(figsize=(4, 2.4))
-    ax.imshow(noise)
-    show(fig, alt="Noise.")
-    small = len(base64.b64decode(shown[0][0]["image/png"]))
-    assert small < 60_000
+    ax.plot([1, 2])
+    show(fig, alt="A line.")
+    png = base64.b64decode(shown[0][0]["image/png"])
+    assert int.from_bytes(png[16:20], "big") == width  # 160 dpi, or 80 at the least
+
+
+def test_between_the_two_the_first_size_that_fits_is_taken(shown, monkeypatch):
     fig, ax = plt.subplots(figsize=(4, 2.4))
-    ax.imshow(noise)
-    sharp = io.BytesIO()
-    fig.savefig(sharp, dpi=160)
-    assert len(sharp.getvalue()) > 60_000  # ... and it would not have at full sharpness
+    ax.plot([1, 2])
+    sizes = {}
+    for dpi in (160, 130):
+        fig.savefig(png := io.BytesIO(), dpi=dpi, metadata={"Software": None})
+        sizes[dpi] = len(png.getvalue())
+    monkeypatch.setattr(lesson, "FIGURE_BYTES", sizes[130] + 1)
+    assert sizes[130] + 1 <= sizes[160]
+    show(fig, alt="A line.")
+    assert len(base64.b64decode(shown[0][0]["image/png"])) == sizes[130]
 
 
 def test_the_same_figure_gives_the_same_bytes(shown):

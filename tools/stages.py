@@ -28,6 +28,7 @@ ROOT = environment.ROOT
 CLOSING = re.compile(r"^=* ?(\d+ (passed|failed|error|skipped|deselected)|no tests ran)")
 PYTEST = ("-m", "pytest", "-n", "2")
 NOT_UNIT = "not dist and not slow and not gpu"
+SANITIZE = "--nbval-sanitize-with=tests/notebooks/sanitize.cfg"
 CODE = ("minillm", "tools", "tests", "benchmarks", "notebooks/src")
 
 
@@ -63,10 +64,7 @@ STAGES = (
     Stage(
         "nbval",
         "every lesson executed and compared",
-        (
-            (*PYTEST, "--nbval", "--nbval-sanitize-with", "tests/notebooks/sanitize.cfg")
-            + ("--dist", "loadfile", "notebooks/*.ipynb"),
-        ),
+        ((*PYTEST, "--nbval", SANITIZE, "--dist", "loadfile", "notebooks/*.ipynb"),),
     ),
     Stage("homework", "exercises solved and unsolved", (("-m", "tools.notebooks", "homework"),)),
     Stage("slides", "decks", (("-m", "tools.notebooks", "slides"),)),
