@@ -31,7 +31,7 @@ def test_the_rank_decides_and_not_the_place():
 
 
 def test_the_second_merge_of_the_textbook_example_is_a_tie():
-    """karpathy/minbpe#93: the note says Y=ab, the code makes Y=Za. Both are right, by their rule."""
+    """karpathy/minbpe#93: the note says Y=ab, the code has Y=Za; each by its own tie rule."""
     text = ["aaabdaaabac"]
     assert train_bpe(text, 258, ties="greatest")[1][1] == (b"aa", b"a")
     assert train_bpe(text, 258, ties="smallest_id")[1][1] == (b"a", b"b")
