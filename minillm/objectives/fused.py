@@ -66,6 +66,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_x = torch.empty_like(x) if need_x else None
         grad_w = torch.zeros_like(weight) if need_w else None
         loss = torch.zeros((), device=x.device, dtype=wide)
+        mixed = x.dtype != weight.dtype or torch.is_autocast_enabled(x.device.type)
         n_rows = max(CHUNK_ROWS, CHUNK_NUMBERS // weight.shape[0])
         for start in range(0, x.shape[0], n_rows):
             here = slice(start, start + n_rows)
@@ -79,8 +80,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
             grad = grad.mul_(share[here, None]).to(x.dtype)
             if grad_x is not None:
                 grad_x[here] = grad @ weight
-            if grad_w is not None:
+            if grad_w is not None and mixed:
                 grad_w += grad.mT @ x[here]
+            elif grad_w is not None:
+                grad_w.addmm_(grad.mT, x[here])  # no temporary; but autocast passes it by
         ctx.save_for_backward(grad_x, grad_w)
         return loss
 
