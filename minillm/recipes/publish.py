@@ -29,10 +29,10 @@ VALIDATION_SEED = 1  # training reads seed 0
 def write_validation(path: Path = VALIDATION) -> None:
     """Write the validation file, about 200 KB: stories, and short stories with questions."""
     rows = []
-    for language, n_stories, n_quizzes in (("en", 60, 120), ("zh", 40, 80)):
+    for language, n_stories, n_quizzes in (("en", 60, 200), ("zh", 40, 100)):
         for kind, texts in (
             ("story", make_corpus(VALIDATION_SEED, n_stories, language)),
-            ("quiz", make_quiz_corpus(VALIDATION_SEED, n_quizzes, language, n_questions=1)),
+            ("quiz", make_quiz_corpus(VALIDATION_SEED, n_quizzes, language)),
         ):
             rows += [{"language": language, "kind": kind, "text": text} for text in texts]
     lines = (json.dumps(row, ensure_ascii=False) for row in rows)
@@ -67,6 +67,7 @@ def text_nats(model: Decoder, tokenizer: Tokenizer, text: str) -> float:
 def answer(model: Decoder, tokenizer: Tokenizer, prompt: str, *, max_new_tokens: int = 24) -> str:
     """Let a base model continue a prompt of `question_prompt`, up to the end of the line."""
     end = tokenizer.special_id("<|endoftext|>")
+    max_new_tokens = min(max_new_tokens, model.config.context // 2)
     ids = tokenizer.encode(prompt)[-(model.config.context - max_new_tokens) :]
     out = generate(model, torch.tensor([ids]), max_new_tokens, stop_ids=(end,))
     new = [i for i in out[0, len(ids) :].tolist() if i != end]

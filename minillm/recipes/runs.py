@@ -20,11 +20,11 @@ COURSE_VOCABULARY = 6_144
 # The base models read stories with questions below them, then the stories alone, then real prose:
 # at least 60 % of the tokens are storyworld's (contracts.md), the rest is the harvest's prose.
 BASE_MIXTURE = (
-    ("questions-en", 9_000_000),
-    ("stories-en", 5_000_000),
-    ("questions-zh", 5_000_000),
-    ("stories-zh", 2_000_000),
-    ("prose", 5_000_000),
+    ("questions-en", 6_000_000),
+    ("stories-en", 2_000_000),
+    ("questions-zh", 4_000_000),
+    ("stories-zh", 1_000_000),
+    ("prose", 3_500_000),
 )
 
 
@@ -72,10 +72,10 @@ def draft() -> Run:
     return Run(
         name="draft",
         model=decoder(COURSE_VOCABULARY, d_model=40, n_layers=3, n_heads=2, context=128),
-        optimizer=OptimizerConfig(lr=8e-3, weight_decay=0.1),
+        optimizer=OptimizerConfig(lr=5e-3, weight_decay=0.1),
         train=TrainConfig(
-            steps=1_500,
-            batch_size=32,
+            steps=1_300,
+            batch_size=16,
             context=128,
             warmup_steps=100,
             eval_every=500,
@@ -90,10 +90,10 @@ def tiny() -> Run:
     return Run(
         name="tiny",
         model=decoder(COURSE_VOCABULARY, d_model=128, n_layers=4, n_heads=4, context=128),
-        optimizer=OptimizerConfig(lr=4e-3, weight_decay=0.1),
+        optimizer=OptimizerConfig(lr=3e-3, weight_decay=0.1),
         train=TrainConfig(
-            steps=1_900,
-            batch_size=32,
+            steps=1_600,
+            batch_size=16,
             context=128,
             warmup_steps=100,
             eval_every=500,

@@ -169,7 +169,8 @@ class Asker:
             name = self.name(person)
             where = self.place(str(state["at", person]))
             ask = (f"where is {name} at the end?", where), (f"最后{name}在哪里？", "在" + where)
-            self.add("where_person", person, *ask)
+            if person in self.placed():
+                self.add("where_person", person, *ask)
             if ("feel", person) in state:
                 en, zh = FEELINGS[str(state["feel", person])]
                 self.add(
@@ -179,15 +180,31 @@ class Asker:
                     (f"最后{name}的心情怎么样？", zh),
                 )
 
+    def actors(self) -> set[str]:
+        """The hero and all who take part in an event: those whom every telling names."""
+        roles = (str(role) for event in self.story.events for role in event.roles.values())
+        return {self.story.hero} | (set(roles) & set(self.say.people))
+
+    def placed(self) -> set[str]:
+        """The hero and all whom an event moves: those of whom the telling says where they are."""
+        moved = {
+            str(event.roles[term.arguments[0]])
+            for event in self.story.events
+            for term in EVENT_TYPES[event.type].eff
+            if term.name == "at"
+        }
+        return {self.story.hero} | (moved & set(self.say.people))
+
     def about_numbers(self) -> None:
         """Ask how many people there are and what is left of the food and the coins."""
         n = len(self.say.people)
-        self.add(
-            "how_many",
-            "people",
-            ("how many people are in the story?", NUMBERS_EN[n]),
-            ("故事里有几个人？", NUMBERS_ZH[n] + "个"),
-        )
+        if self.actors() == set(self.say.people):  # else somebody is not named in the telling
+            self.add(
+                "how_many",
+                "people",
+                ("how many people are in the story?", NUMBERS_EN[n]),
+                ("故事里有几个人？", NUMBERS_ZH[n] + "个"),
+            )
         for fact, value in self.story.final_state.items():
             if fact[0] not in ("count", "coins") or not isinstance(value, int) or value > 12:
                 continue

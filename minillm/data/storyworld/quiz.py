@@ -16,7 +16,7 @@ from minillm.data.storyworld.questions import Question
 from minillm.data.storyworld.story import Story, check_language, make_story, story_seed
 
 ASK = {"en": ("Question:", "Answer:"), "zh": ("问：", "答：")}
-SHORT = {"en": 420, "zh": 110}
+SHORT = {"en": 390, "zh": 130}
 """Characters of a story that fits, with a question, into a context of 128 tokens."""
 
 
@@ -73,7 +73,7 @@ def quiz(story: Story, language: str, n_questions: int) -> list[Question]:
     return drawn
 
 
-def make_quiz_corpus(seed: int, n_texts: int, language: str, n_questions: int = 2) -> list[str]:
+def make_quiz_corpus(seed: int, n_texts: int, language: str, n_questions: int = 1) -> list[str]:
     """Make a synthetic corpus of short stories, each with questions and answers below it.
 
     Args:
