@@ -570,8 +570,8 @@ def spread_on_diagonals(table):
 
 
 claim("POS-007", spread_on_diagonals(scores))
-print(f"largest spread on a diagonal: {spread_on_diagonals(scores):.1e}")
-print(f"spread of the whole table: {scores.max() - scores.min():.1f}")
+print(f"spread on a diagonal {spread_on_diagonals(scores):.1e}")
+print(f"spread of the table  {scores.max() - scores.min():.1f}")
 
 # %% [markdown]
 # Compare with *learned* positions (GPT-2, lesson 13), which add a vector $p_m$ to each token.
@@ -623,9 +623,10 @@ def worst(dtype, first):
     return (Q @ K.T - scores[:8, :8]).abs().max().item()  # the right ones
 
 
+print("from    bfloat16   float32")
 for first in (0, 1000, 10_000, 100_000):
     short, usual = worst(torch.bfloat16, first), worst(torch.float32, first)
-    print(f"at {first:6}: bfloat16 {short:6.2f}, float32 {usual:.6f}")
+    print(f"{first:<6}  {short:8.2f}  {usual:8.6f}")
     assert first == 0 or short > 1 > 10 * usual
 
 # %% [markdown]
