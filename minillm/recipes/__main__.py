@@ -1,19 +1,13 @@
-"""Make again what the course ships: `python -m minillm.recipes base-tiny` (or `tokenizer`)."""
+"""Make again what the course ships: `python -m minillm.recipes base-tiny`."""
 
 import sys
 
+from minillm.recipes.publish import make_base_tiny
+
 if __name__ == "__main__":
+    if sys.argv[1:] != ["base-tiny"]:
+        sys.exit("usage: python -m minillm.recipes base-tiny")
     try:
-        if sys.argv[1:] == ["base-tiny"]:
-            from minillm.recipes.publish import make_base_tiny
-
-            make_base_tiny()
-        elif sys.argv[1:] == ["tokenizer"]:
-            from minillm.recipes.vocabulary import make_course_tokenizer
-
-            for name, found in make_course_tokenizer().items():
-                print(name, found)
-        else:
-            sys.exit("usage: python -m minillm.recipes base-tiny | tokenizer")
+        make_base_tiny()
     except ValueError as error:
         sys.exit(f"minillm: {error}")
