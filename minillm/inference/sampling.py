@@ -3,19 +3,21 @@
 - filtered_probabilities is the definition of every rule of choice; sample_next draws from it.
 - The order is fixed: temperature, then top-k, then top-p on what top-k left. Ties go to the smaller
   id everywhere.
-- generate keeps the keys and values of what was read (KVCache); use_cache=False reads everything
+- generate keeps the keys and values of what was read (readers.py); use_cache=False reads everything
   anew for each token and gives the same ids.
 
 Shape letters: B batch, T prompt length, V vocabulary.
 """
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from minillm.model import DecoderConfig, KVCache
+from minillm.inference.readers import make_reader
+from minillm.model import DecoderConfig
 
 
 def filtered_probabilities(
@@ -213,48 +215,32 @@ def _decode(
     """Yield the new tokens of all rows, one column (B, 1) at a time."""
     _check_prompt(model, ids, max_new_tokens)
     _check_settings(**settings)
-    cache = _make_cache(model, ids, max_new_tokens) if use_cache else None
+    length = ids.shape[1] + max(max_new_tokens - 1, 0)  # the last token is never read
+    with torch.no_grad():  # not inference_mode: its tensors may never meet a gradient again
+        read = make_reader(model, len(ids), length, use_cache=use_cache)
     generator = None if seed is None else torch.Generator(ids.device).manual_seed(seed)
     stops = torch.tensor(sorted(stop_ids), dtype=torch.int64, device=ids.device)
     ended = torch.zeros(len(ids), 1, dtype=torch.bool, device=ids.device)  # (B, 1)
-    last, text = ids, ids  # last: what the model has not read yet, if it has a cache
+    new = ids
     for _ in range(max_new_tokens):
-        with torch.no_grad():  # not inference_mode: its tensors may never meet a gradient again
-            logits = _last_logits(model, last if cache is not None else text, cache)
+        before = new[:, -1:]  # (B, 1)
+        with torch.no_grad():
+            logits = read(new)
         new = sample_next(logits, generator=generator, **settings)[:, None]  # (B, 1)
         if stop_ids:
-            filler = text[:, -1:] if pad_id is None else torch.full_like(new, pad_id)
+            filler = before if pad_id is None else torch.full_like(new, pad_id)
             new = torch.where(ended, filler, new)
             ended = ended | torch.isin(new, stops)
         yield new
         if stop_ids and ended.all():
             return
-        last = new
-        if cache is None or stop_ids:
-            text = torch.cat([text, new], dim=1)
-
-
-def _last_logits(model: nn.Module, ids: Tensor, cache: KVCache | None) -> Tensor:
-    """Logits of the last position only, (B, V)."""
-    if cache is None:
-        return model(ids)[:, -1]
-    features = model.features(ids, cache=cache)[:, -1]  # type: ignore[operator]
-    return model.logits(features)  # type: ignore[operator]
-
-
-def _make_cache(model: nn.Module, ids: Tensor, max_new_tokens: int) -> KVCache:
-    config = getattr(model, "config", None)
-    if not isinstance(config, DecoderConfig):
-        raise ValueError(f"{type(model).__name__} has no cache; pass use_cache=False")
-    weight = next(model.parameters())
-    length = ids.shape[1] + max(max_new_tokens - 1, 0)  # the last token is never read
-    return KVCache(config, ids.shape[0], length, dtype=weight.dtype, device=weight.device)
 
 
 def _largest(logits: Tensor) -> tuple[Tensor, Tensor]:
     """The largest logit and its id, (..., 1) each; the smaller id where two are equal."""
-    best, where = logits.max(dim=-1, keepdim=True)
-    if not torch.isfinite(best).all():
+    where = logits.argmax(dim=-1, keepdim=True)  # a NaN counts as the largest of all
+    best = logits.gather(-1, where)
+    if not math.isfinite(best.double().sum()):
         raise ValueError("a row of logits has a NaN, an infinity, or no finite entry at all")
     return best, where
 

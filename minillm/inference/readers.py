@@ -1,0 +1,223 @@
+"""How a model reads the text it continues: three readers of one behaviour, the simplest first.
+
+A reader takes the ids that are new, (B, T), and returns the logits that follow the last of them,
+(B, V). Tests hold the three equal.
+
+- AnewReader reads the whole text again for every token: the definition.
+- CachedReader keeps the keys and values of what it has read.
+- FusedReader does that too, and takes each further token through matrices prepared for it: on a
+  small model most of the time goes into starting operations, not into arithmetic, and it starts
+  a third as many.
+
+Shape letters: B batch, T new positions, S positions so far, N query heads, K key/value heads,
+    H head width, D model width, F feed-forward width, V vocabulary.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from minillm.model import Decoder, DecoderConfig, KVCache, RMSNorm
+from minillm.model.attention import Attention
+from minillm.model.block import Block
+from minillm.model.feedforward import FeedForward
+from minillm.model.layers import Embedding, Linear
+from minillm.model.rope import half_to_interleaved, rope_angles
+
+FUSE_UP_TO = 64_000_000  # parameters: above that arithmetic outweighs, and the copy costs memory
+_PLAIN = {Decoder, nn.ModuleList, Block, Attention, FeedForward, Linear, Embedding, RMSNorm}
+
+
+class AnewReader:
+    """Read the whole text again for every token.
+
+    Args:
+        model: maps ids (B, S) to logits (B, S, V).
+
+    Cost: S positions for one token.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.text: Tensor | None = None
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        """Read ids, (B, T), and return the logits after the last one, (B, V)."""
+        self.text = ids if self.text is None else torch.cat([self.text, ids], dim=1)
+        return self.model(self.text)[:, -1]
+
+
+class CachedReader:
+    """Read only what is new, with the keys and values of the rest kept in a KVCache.
+
+    Args:
+        model: a Decoder.
+        batch_size: B.
+        max_length: positions there is room for.
+
+    Cost: T positions; reads all weights once.
+    """
+
+    def __init__(self, model: Decoder, batch_size: int, max_length: int) -> None:
+        weight = model.embedding.weight
+        self.model = model
+        self.cache = KVCache(model.config, batch_size, max_length, weight.dtype, weight.device)
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        """Read ids, (B, T), and return the logits after the last one, (B, V)."""
+        return self.model.logits(self.model.features(ids, cache=self.cache)[:, -1])
+
+
+class FusedReader:
+    """Read a prompt as CachedReader does, and single tokens with as few operations as possible.
+
+    - The gains of the norms, the sqrt(D) of RMSNorm and the 1/sqrt(H) of attention are multiplied
+      into the matrices that follow; what is left of a norm is x / hypot(|x|, sqrt(D eps)).
+    - Queries, keys and values come from one product, gate and up from another.
+    - Query and key rows are put into the interleaved layout (scores do not notice), so that RoPE
+      is one product of complex numbers; those for the values are 1.
+
+    Args:
+        model: a Decoder for which fusable is true; its weights are copied as they are now.
+        batch_size: B.
+        max_length: positions there is room for.
+
+    Cost: as CachedReader in arithmetic; about 20 operations a layer and token where it has 60.
+    """
+
+    def __init__(self, model: Decoder, batch_size: int, max_length: int) -> None:
+        config, D = model.config, model.config.d_model
+        self.first = CachedReader(model, batch_size, max_length)
+        self.n_heads, self.width = config.attention.n_heads, config.head_width
+        self.shared = config.attention.key_heads != self.n_heads
+        self.eps = torch.tensor(math.sqrt(D * config.norm.eps), dtype=model.embedding.weight.dtype)
+        self.embedding = model.embedding.weight
+        self.layers = [_fuse(block, config) for block in model.blocks]  # type: ignore[arg-type]
+        gain = model.final_norm.weight * math.sqrt(D)  # type: ignore[operator]
+        self.head = (model.output_matrix() * gain).T.contiguous()  # (D, V)
+        self.turns = _turns(config, max_length, self.embedding.dtype)
+        self.memory: list[Tensor] = []  # a layer: (B, 2 K, max_length, H), keys before values
+        self.length = 0
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        """Read ids, (B, T), and return the logits after the last one, (B, V)."""
+        if self.length and ids.shape[1] == 1:
+            return self._step(ids[:, 0])
+        if self.length:
+            raise ValueError(f"after the prompt comes one token at a time, got {ids.shape[1]}")
+        logits = self.first(ids)
+        cache, config = self.first.cache, self.first.model.config
+        self.length = cache.length
+        keys = cache.keys if config.position.interleaved else _interleave(cache.keys)
+        self.memory = [torch.cat(kv, dim=1) for kv in zip(keys, cache.values, strict=True)]
+        return logits
+
+    def _step(self, ids: Tensor) -> Tensor:
+        """Read one token of each row, (B,); return logits, (B, V)."""
+        B, N, H, here = len(ids), self.n_heads, self.width, self.length
+        x = F.embedding(ids, self.embedding)  # (B, D)
+        turn = self.turns[here]  # (N + 2 K, H/2)
+        for (w_qkv, w_out, w_in, w_down), memory in zip(self.layers, self.memory, strict=True):
+            qkv = torch.mm(self._norm(x), w_qkv).view(B, -1, H // 2, 2)
+            qkv = torch.view_as_real(torch.view_as_complex(qkv) * turn).view(B, -1, 1, H)
+            memory[:, :, here] = qkv[:, N:, 0]
+            k, v = memory[:, :, : here + 1].chunk(2, dim=1)  # (B, K, S, H)
+            y = F.scaled_dot_product_attention(
+                qkv[:, :N], k, v, scale=1.0, enable_gqa=self.shared
+            )  # (B, N, 1, H)
+            x = torch.addmm(x, y.reshape(B, N * H), w_out)
+            gate, up = torch.mm(self._norm(x), w_in).chunk(2, dim=1)  # (B, F)
+            x = torch.addmm(x, F.silu(gate).mul_(up), w_down)
+        self.length += 1
+        return torch.mm(self._norm(x), self.head)
+
+    def _norm(self, x: Tensor) -> Tensor:
+        """RMSNorm without its gain and without sqrt(D): x / sqrt(|x|^2 + D eps)."""
+        return x / torch.hypot(torch.linalg.vector_norm(x, dim=-1, keepdim=True), self.eps)
+
+
+def fusable(model: nn.Module) -> bool:
+    """Say whether FusedReader knows every part of a model.
+
+    Args:
+        model: any module.
+
+    Returns:
+        True for a bare Decoder of LLaMA's kind (RMSNorm before each part, RoPE, SwiGLU, no
+        biases) of at most 64 M parameters in float32 or float64 on a CPU. Adapters, hooks and
+        parts of other classes make it False.
+    """
+    if type(model) is not Decoder:
+        return False
+    c, weight = model.config, model.embedding.weight
+    llama = c.norm.kind == "rmsnorm" and c.norm.place == "pre" and c.position.kind == "rope"
+    llama = llama and c.feedforward.kind == "swiglu"
+    llama = llama and not (c.attention.bias or c.feedforward.bias)
+    small = weight.device.type == "cpu" and model.n_parameters() <= FUSE_UP_TO
+    wide = all(p.dtype == weight.dtype for p in model.parameters())
+    wide = wide and weight.dtype in (torch.float32, torch.float64)
+    plain = all(
+        type(m) in _PLAIN and not (m._forward_hooks or m._forward_pre_hooks)
+        for m in model.modules()
+    )
+    return llama and small and wide and plain
+
+
+def make_reader(
+    model: nn.Module, batch_size: int, max_length: int, *, use_cache: bool = True
+) -> AnewReader | CachedReader | FusedReader:
+    """Choose the fastest reader that fits.
+
+    Args:
+        model: a Decoder; any model that maps ids to logits if use_cache is False.
+        batch_size: B.
+        max_length: positions there must be room for.
+        use_cache: False reads the text anew for each token.
+
+    Returns:
+        The reader.
+
+    Raises:
+        ValueError: if a cache is asked for and the model is not a Decoder.
+    """
+    if not use_cache:
+        return AnewReader(model)
+    if not isinstance(model, Decoder):
+        raise ValueError(f"{type(model).__name__} has no cache; pass use_cache=False")
+    kind = FusedReader if fusable(model) else CachedReader
+    return kind(model, batch_size, max_length)
+
+
+def _fuse(block: Block, config: DecoderConfig) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The four matrices of a block: (D, (N + 2 K) H), (N H, D), (D, 2 F), (F, D)."""
+    a, f = block.attention, block.feedforward
+    heads, root = config.attention, math.sqrt(config.d_model)
+    q: Tensor = a.q.weight
+    k: Tensor = a.k.weight
+    if not config.position.interleaved:
+        q, k = half_to_interleaved(q, heads.n_heads), half_to_interleaved(k, heads.key_heads)
+    qkv = torch.cat([q / math.sqrt(config.head_width), k, a.v.weight])
+    qkv = qkv * (block.attention_norm.weight * root)
+    gates = torch.cat([f.gate.weight, f.up.weight])  # type: ignore[union-attr]
+    gates = gates * (block.feedforward_norm.weight * root)
+    w_qkv, w_out, w_in, w_down = (
+        w.T.contiguous() for w in (qkv, a.out.weight, gates, f.down.weight)
+    )
+    return w_qkv, w_out, w_in, w_down
+
+
+def _turns(config: DecoderConfig, length: int, dtype: torch.dtype) -> Tensor:
+    """RoPE's unit complex numbers, (length, N + 2 K, H/2): 1 for the values."""
+    N, K, half = config.attention.n_heads, config.attention.key_heads, config.head_width // 2
+    cos, sin = rope_angles(
+        torch.arange(length), config.head_width, config.position.rope_theta, dtype=torch.float32
+    )
+    turns = torch.complex(cos.to(dtype), sin.to(dtype))[:, None].expand(length, N + K, half)
+    return torch.cat([turns, torch.ones(length, K, half, dtype=turns.dtype)], dim=1)
+
+
+def _interleave(keys: Tensor) -> Tensor:
+    """Put half-split keys (..., H) into the interleaved layout: 0, H/2, 1, H/2 + 1, ..."""
+    return keys.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
