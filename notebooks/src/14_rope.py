@@ -465,7 +465,7 @@ def dial(m, n, theta):
 
 position = partial(IntSlider, min=0, max=40, continuous_update=False)
 speed = FloatSlider(value=0.6, min=0, max=3.2, continuous_update=False)
-interact(dial, m=position(value=5), n=position(value=3), theta=speed)
+_ = interact(dial, m=position(value=5), n=position(value=3), theta=speed)
 
 # %% [markdown]
 # ## 5 From one pair to any even width (7 min)
