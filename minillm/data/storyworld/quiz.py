@@ -9,7 +9,7 @@ The base models of the course are not chat models yet, so a question is put to t
 and they continue it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from minillm.data.storyworld.planner import Dice
 from minillm.data.storyworld.questions import Question
@@ -57,9 +57,14 @@ def short_stories(seed: int, language: str) -> Iterator[tuple[Story, str]]:
             yield story, text
 
 
-def quiz(story: Story, language: str, n_questions: int) -> list[Question]:
-    """Draw questions about a story, of different kinds where possible; always the same ones."""
-    left = story.questions(language)
+def quiz(
+    story: Story, language: str, n_questions: int, kinds: Collection[str] | None = None
+) -> list[Question]:
+    """Draw questions about a story, of different kinds where possible; always the same ones.
+
+    With kinds, only questions of these kinds are drawn, and there may be none.
+    """
+    left = [q for q in story.questions(language) if kinds is None or q.kind in kinds]
     dice = Dice(f"quiz {language} {story.seed}")
     drawn: list[Question] = []
     while left and len(drawn) < n_questions:
@@ -73,7 +78,13 @@ def quiz(story: Story, language: str, n_questions: int) -> list[Question]:
     return drawn
 
 
-def make_quiz_corpus(seed: int, n_texts: int, language: str, n_questions: int = 1) -> list[str]:
+def make_quiz_corpus(
+    seed: int,
+    n_texts: int,
+    language: str,
+    n_questions: int = 1,
+    kinds: Collection[str] | None = None,
+) -> list[str]:
     """Make a synthetic corpus of short stories, each with questions and answers below it.
 
     Args:
@@ -81,6 +92,8 @@ def make_quiz_corpus(seed: int, n_texts: int, language: str, n_questions: int = 
         n_texts: how many.
         language: "en" or "zh".
         n_questions: below each story.
+        kinds: of questions, such as ("feeling", "who_did"); None takes all that there are. A
+            story to which no such question fits stands alone.
 
     Returns:
         The texts; text k depends on seed and k only.
@@ -98,7 +111,7 @@ def make_quiz_corpus(seed: int, n_texts: int, language: str, n_questions: int = 
     texts = []
     for _ in range(n_texts):
         story, text = next(source)
-        for question in quiz(story, language, n_questions):
+        for question in quiz(story, language, n_questions, kinds):
             prompt = question_prompt(text, question.question, language)
             text = f"{prompt}{space}{question.answer}"
         texts.append(text)
