@@ -1,0 +1,205 @@
+"""Do the tests notice bugs? Each planted bug is put into a copy of the code, and tested.
+
+The lists are the files bugs_*.py beside this one, a file for a room (or two). That every bug still
+fits the code is checked in each `pytest`; the bugs themselves are tried by hand, in about half an
+hour of one core, or one room in a few minutes:
+
+    pytest -m slow tests/power -s
+    pytest -m slow tests/power -s -k bugs_model
+"""
+
+import collections
+import json
+import os
+import platform
+import runpy
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "data" / "results" / "test_power" / "summary.json"
+SECONDS_A_BUG = 300  # tests that take longer hang because of the bug, which counts as caught
+SHARE_CAUGHT = 0.95  # design.md
+FAILED, PASSED = 1, 0  # exit statuses of pytest; all others mean that nothing was tested
+NOT_COPIED = (".git", ".*_cache", ".venv", "__pycache__", "node_modules", "runs", "work")
+
+WITNESS = """\
+from pathlib import Path
+
+import minillm
+import tools
+
+for package in (minillm, tools):
+    assert Path(package.__file__).is_relative_to(Path(__file__).parent), package.__file__
+"""
+
+Bug = collections.namedtuple("Bug", "file old new wrong tests")
+
+
+def planted(path):
+    """The bugs of one list, with whole paths."""
+    listed = runpy.run_path(str(path))
+    where, tests = Path(listed["ROOM"]), Path(listed["TESTS"])
+    for file, old, new, wrong, test in listed["BUGS"]:
+        yield Bug((where / file).as_posix(), old, new, wrong, (tests / test).as_posix())
+
+
+ROOMS = {p.stem: list(planted(p)) for p in sorted(Path(__file__).parent.glob("bugs_*.py"))}
+ALL = [
+    pytest.param(room, bug, id=f"{room}-{n:02}-{Path(bug.file).stem}")
+    for room, bugs in ROOMS.items()
+    for n, bug in enumerate(bugs)
+]
+TESTED = {room: sorted({bug.tests for bug in bugs}) for room, bugs in ROOMS.items()}
+FILES = [pytest.param(room, test, id=f"{room}-{test}") for room in TESTED for test in TESTED[room]]
+
+
+def with_bug(text, bug):
+    """The code with the bug in it; the list is stale if the old text is not there once."""
+    found = text.count(bug.old)
+    if found != 1:
+        raise ValueError(
+            f"{bug.file} holds {found} times, not once, the text {bug.old!r}; "
+            f"put the bug '{bug.wrong}' into tests/power anew"
+        )
+    return text.replace(bug.old, bug.new)
+
+
+@pytest.mark.parametrize(("room", "bug"), ALL)
+def test_bug_fits_the_code(room, bug):
+    text = (ROOT / bug.file).read_text(encoding="utf-8")
+    changed = with_bug(text, bug)
+    assert changed != text
+    compile(changed, bug.file, "exec")  # a bug, not a slip of the pen
+    assert (ROOT / bug.tests).is_file()
+
+
+def test_stale_bugs_are_told():
+    bug = Bug("a.py", "x = 1", "x = 2", "two for one", "tests/test_a.py")
+    assert with_bug("x = 1\n", bug) == "x = 2\n"
+    for text, found in (("x = 3\n", 0), ("x = 1\nx = 1\n", 2)):
+        with pytest.raises(ValueError, match=f"a.py holds {found} times.*two for one"):
+            with_bug(text, bug)
+
+
+def test_every_room_has_ten_bugs():
+    assert len(ROOMS) == 7
+    for room, bugs in ROOMS.items():
+        assert len(bugs) >= 10, room
+        assert len(set(bugs)) == len(bugs), room
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """The repository once more, with a witness that its tests test the copy."""
+    place = tmp_path_factory.mktemp("power") / "copy"
+    shutil.copytree(ROOT, place, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    (place / "conftest.py").write_text(WITNESS, encoding="utf-8")
+    return place
+
+
+def status_of(copy, tests):
+    """Exit status of pytest over a file of the copy, its last lines, and the seconds."""
+    shutil.rmtree(copy / ".hypothesis", ignore_errors=True)  # no example found with another bug
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+    if hasattr(os, "nice"):
+        command = ["nice", "-n", "5", *command]
+    start = time.monotonic()
+    try:
+        done = subprocess.run(
+            [*command, "--hypothesis-seed=0", tests],
+            cwd=copy,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS_A_BUG,
+        )
+    except subprocess.TimeoutExpired:
+        return FAILED, f"no end after {SECONDS_A_BUG} s", SECONDS_A_BUG
+    if done.returncode < 0:  # a signal: the bug brought Python down
+        return FAILED, f"ended by signal {-done.returncode}", time.monotonic() - start
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    why = next((line for line in lines if line.startswith(("FAILED", "ERROR"))), lines[-1])
+    return done.returncode, why, time.monotonic() - start
+
+
+def put(copy, file, text):
+    """Write code without leaving what was compiled from the code before."""
+    path = copy / file
+    path.write_text(text, encoding="utf-8")
+    for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
+        compiled.unlink()
+
+
+def commit():
+    """The commit that was tested, with a plus if files had been changed since."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+    dirty = subprocess.run(
+        [*git, "status", "--porcelain", "minillm", "tools", "tests"], capture_output=True, text=True
+    )
+    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def record(room, survivors, n_bugs):
+    """Keep what was found of one room beside what is known of the others."""
+    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    rooms = known.get("rooms", {})
+    rooms[room] = {
+        "bugs": n_bugs,
+        "caught": n_bugs - len(survivors),
+        "survivors": [f"{bug.file}: {bug.wrong}" for bug in survivors],
+        "commit": commit(),
+    }
+    total = {key: sum(row[key] for row in rooms.values()) for key in ("bugs", "caught")}
+    machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    told = {"machine": machine, "all": total, "rooms": dict(sorted(rooms.items()))}
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def caught():
+    """Whether a bug was caught, as far as it was tried: room -> bug -> bool."""
+    return collections.defaultdict(dict)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("room", "test"), FILES)
+def test_whole_code_passes(room, test, copy):
+    """Otherwise a failure below would not come from the bug."""
+    status, why, _ = status_of(copy, test)
+    assert status == PASSED, why
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("room", "bug"), ALL)
+def test_bug_is_tried(room, bug, copy, caught):
+    text = (copy / bug.file).read_text(encoding="utf-8")
+    put(copy, bug.file, with_bug(text, bug))
+    try:
+        status, why, seconds = status_of(copy, bug.tests)
+    finally:
+        put(copy, bug.file, text)
+    assert status in (PASSED, FAILED), f"nothing was tested: {why}"
+    caught[room][bug] = status == FAILED
+    word = "caught  " if status == FAILED else "SURVIVED"
+    print(f"\n{word} {seconds:5.1f} s  {bug.file}: {bug.wrong}\n         {why[:150]}", flush=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("room", ROOMS)
+def test_share_caught(room, caught):
+    if len(caught[room]) < len(ROOMS[room]):
+        pytest.skip("not all bugs of this room were tried")
+    survivors = [bug for bug, seen in caught[room].items() if not seen]
+    record(room, survivors, len(ROOMS[room]))
+    share = 1 - len(survivors) / len(ROOMS[room])
+    print(f"\n{room}: {share:.0%} of {len(ROOMS[room])} bugs caught", flush=True)
+    assert share >= SHARE_CAUGHT, [f"{bug.file}: {bug.wrong}" for bug in survivors]
