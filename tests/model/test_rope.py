@@ -83,6 +83,11 @@ def test_angles_take_fractions_and_a_dtype():
     assert cos.item() == pytest.approx(math.cos(0.5), abs=1e-7)
 
 
+def test_angles_live_where_the_positions_live():
+    cos, sin = rope_angles(torch.arange(3, device="meta"), 8)
+    assert cos.device.type == sin.device.type == "meta"
+
+
 # ---- the definition ------------------------------------------------------------------------
 
 
