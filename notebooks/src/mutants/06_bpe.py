@@ -1,18 +1,36 @@
 """Wrong solutions of lesson 06's exercises: each must be rejected by the lesson's own checks."""
 
 MUTANTS = {
-    "my_count_pairs": [
+    "count_replaced": [
         (
-            "each word counts once",
+            "overlaps count",
             """
-def my_count_pairs(words):
-    return dict(Counter(pair for word in words for pair in pairwise(word)))
+def count_replaced(words):
+    counts = {}
+    for word, n in words.items():
+        for pair in pairwise(word):
+            counts[pair] = counts.get(pair, 0) + n
+    return counts
 """,
         ),
         (
-            "a repeated pair in a word counts once",
+            "each word counts once",
             """
-def my_count_pairs(words):
+def count_replaced(words):
+    counts = {}
+    for word in words:
+        last = {}
+        for i, pair in enumerate(pairwise(word)):
+            if last.get(pair) != i - 1:
+                counts[pair] = counts.get(pair, 0) + 1
+                last[pair] = i
+    return counts
+""",
+        ),
+        (
+            "a pair counts once a word",
+            """
+def count_replaced(words):
     counts = {}
     for word, n in words.items():
         for pair in set(pairwise(word)):
@@ -21,9 +39,23 @@ def my_count_pairs(words):
 """,
         ),
         (
-            "no overlaps",
+            "a run of equal ids counts once",
             """
-def my_count_pairs(words):
+def count_replaced(words):
+    counts = {}
+    for word, n in words.items():
+        last = {}
+        for i, pair in enumerate(pairwise(word)):
+            if last.get(pair) != i - 1:
+                counts[pair] = counts.get(pair, 0) + n
+            last[pair] = i
+    return counts
+""",
+        ),
+        (
+            "jumps over the place behind a run of two, so pairs are lost",
+            """
+def count_replaced(words):
     counts = {}
     for word, n in words.items():
         i = 0
@@ -35,30 +67,58 @@ def my_count_pairs(words):
 """,
         ),
         (
-            "the last word wins",
+            "steps by two everywhere",
             """
-def my_count_pairs(words):
-    return {pair: n for word, n in words.items() for pair in pairwise(word)}
-""",
-        ),
-        (
-            "order inside the pair is lost",
-            """
-def my_count_pairs(words):
+def count_replaced(words):
     counts = {}
     for word, n in words.items():
-        for pair in pairwise(word):
-            pair = tuple(sorted(pair, reverse=True))
+        for i in range(0, len(word) - 1, 2):
+            pair = word[i], word[i + 1]
             counts[pair] = counts.get(pair, 0) + n
     return counts
 """,
         ),
         (
-            "pairs across words",
+            "the last word wins",
             """
-def my_count_pairs(words):
-    joined = [t for word, n in words.items() for _ in range(n) for t in word]
-    return dict(Counter(pairwise(joined)))
+def count_replaced(words):
+    counts = {}
+    for word, n in words.items():
+        here, last = {}, {}
+        for i, pair in enumerate(pairwise(word)):
+            if last.get(pair) != i - 1:
+                here[pair] = here.get(pair, 0) + n
+                last[pair] = i
+        counts.update(here)
+    return counts
+""",
+        ),
+        (
+            "remembers the last place across words",
+            """
+def count_replaced(words):
+    counts, last = {}, {}
+    for word, n in words.items():
+        for i, pair in enumerate(pairwise(word)):
+            if last.get(pair) != i - 1:
+                counts[pair] = counts.get(pair, 0) + n
+                last[pair] = i
+    return counts
+""",
+        ),
+        (
+            "order inside the pair is lost",
+            """
+def count_replaced(words):
+    counts = {}
+    for word, n in words.items():
+        last = {}
+        for i, pair in enumerate(pairwise(word)):
+            pair = tuple(sorted(pair))
+            if last.get(pair) != i - 1:
+                counts[pair] = counts.get(pair, 0) + n
+                last[pair] = i
+    return counts
 """,
         ),
     ],
@@ -275,41 +335,41 @@ def my_encode(word, ranks):
     "count_words": [
         (
             "the bug itself",
-            "\ndef count_words(text, special):\n    return dict(Counter(pretokenize(text)))\n",
+            "\ndef count_words(text, special):\n    return dict(Counter(pretokens(text)))\n",
         ),
         (
             "removes the token, so that its sides touch",
             """
 def count_words(text, special):
-    return dict(Counter(pretokenize(text.replace(special, ""))))
+    return dict(Counter(pretokens(text.replace(special, ""))))
 """,
         ),
         (
             "puts a space in its place",
             """
 def count_words(text, special):
-    return dict(Counter(pretokenize(text.replace(special, " "))))
+    return dict(Counter(pretokens(text.replace(special, " "))))
 """,
         ),
         (
             "puts a newline in its place",
             """
 def count_words(text, special):
-    return dict(Counter(pretokenize(text.replace(special, "\\n"))))
+    return dict(Counter(pretokens(text.replace(special, "\\n"))))
 """,
         ),
         (
             "only the first piece",
             """
 def count_words(text, special):
-    return dict(Counter(pretokenize(text.split(special)[0])))
+    return dict(Counter(pretokens(text.split(special)[0])))
 """,
         ),
         (
             "each word once",
             """
 def count_words(text, special):
-    return {w: 1 for piece in text.split(special) for w in pretokenize(piece)}
+    return {w: 1 for piece in text.split(special) for w in pretokens(piece)}
 """,
         ),
         (
@@ -317,7 +377,7 @@ def count_words(text, special):
             """
 def count_words(text, special):
     pieces = text.split("<|end|>")
-    return dict(Counter(w for piece in pieces for w in pretokenize(piece)))
+    return dict(Counter(w for piece in pieces for w in pretokens(piece)))
 """,
         ),
         (
