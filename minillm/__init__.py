@@ -39,7 +39,7 @@ _ROOM_OF = {
     "base": "minillm.recipes",
 }
 
-__all__ = ["__version__", *_ROOM_OF]  # noqa: PLE0604  (every entry is a string)
+__all__ = ["__version__", *_ROOM_OF]
 
 
 def __getattr__(name: str) -> object:
