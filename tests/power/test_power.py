@@ -9,6 +9,7 @@ hour of one core, or one room in a few minutes:
 """
 
 import collections
+import functools
 import json
 import os
 import platform
@@ -55,8 +56,6 @@ ALL = [
     for room, bugs in ROOMS.items()
     for n, bug in enumerate(bugs)
 ]
-TESTED = {room: sorted({bug.tests for bug in bugs}) for room, bugs in ROOMS.items()}
-FILES = [pytest.param(room, test, id=f"{room}-{test}") for room in TESTED for test in TESTED[room]]
 
 
 def with_bug(text, bug):
@@ -103,30 +102,40 @@ def copy(tmp_path_factory):
     return place
 
 
-def status_of(copy, tests):
-    """Exit status of pytest over a file of the copy, its last lines, and the seconds."""
-    shutil.rmtree(copy / ".hypothesis", ignore_errors=True)  # no example found with another bug
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+@pytest.fixture(scope="module")
+def run(copy):
+    """A function that runs pytest over a file of the copy: status, why, seconds."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs a system that can fork a process")
+    log = copy.parent / "log"
     environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
-    if hasattr(os, "nice"):
-        command = ["nice", "-n", "5", *command]
-    start = time.monotonic()
-    try:
-        done = subprocess.run(
-            [*command, "--hypothesis-seed=0", tests],
-            cwd=copy,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS_A_BUG,
-        )
-    except subprocess.TimeoutExpired:
-        return FAILED, f"no end after {SECONDS_A_BUG} s", SECONDS_A_BUG
-    if done.returncode < 0:  # a signal: the bug brought Python down
-        return FAILED, f"ended by signal {-done.returncode}", time.monotonic() - start
-    lines = (done.stdout + done.stderr).strip().splitlines()
-    why = next((line for line in lines if line.startswith(("FAILED", "ERROR"))), lines[-1])
-    return done.returncode, why, time.monotonic() - start
+    trial = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("trial.py")],
+        cwd=copy,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def status_of(tests):
+        shutil.rmtree(copy / ".hypothesis", ignore_errors=True)  # no example of another bug
+        start = time.monotonic()
+        print(json.dumps([str(copy), tests, str(log), SECONDS_A_BUG]), file=trial.stdin, flush=True)
+        status = json.loads(trial.stdout.readline())
+        seconds = time.monotonic() - start
+        if status is None:
+            return FAILED, f"no end after {SECONDS_A_BUG} s", seconds
+        if status < 0:  # the bug brought Python down
+            return FAILED, f"ended by signal {-status}", seconds
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
+        why = next((line for line in lines if line.startswith(("FAILED", "ERROR"))), lines[-1])
+        return status, why, seconds
+
+    yield status_of
+    trial.stdin.close()
+    trial.wait()
+    trial.stdout.close()
 
 
 def put(copy, file, text):
@@ -165,26 +174,26 @@ def record(room, survivors, n_bugs):
 
 
 @pytest.fixture(scope="module")
+def clean(run):
+    """The same for the code without a bug, once a file: else no failure is the bug's."""
+    return functools.cache(run)
+
+
+@pytest.fixture(scope="module")
 def caught():
     """Whether a bug was caught, as far as it was tried: room -> bug -> bool."""
     return collections.defaultdict(dict)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("room", "test"), FILES)
-def test_whole_code_passes(room, test, copy):
-    """Otherwise a failure below would not come from the bug."""
-    status, why, _ = status_of(copy, test)
-    assert status == PASSED, why
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("room", "bug"), ALL)
-def test_bug_is_tried(room, bug, copy, caught):
+def test_bug_is_tried(room, bug, copy, run, clean, caught):
+    status, why, _ = clean(bug.tests)
+    assert status == PASSED, f"the tests fail without the bug: {why}"
     text = (copy / bug.file).read_text(encoding="utf-8")
     put(copy, bug.file, with_bug(text, bug))
     try:
-        status, why, seconds = status_of(copy, bug.tests)
+        status, why, seconds = run(bug.tests)
     finally:
         put(copy, bug.file, text)
     assert status in (PASSED, FAILED), f"nothing was tested: {why}"
