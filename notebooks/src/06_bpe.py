@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 06 BPE: how can a fixed list of pieces spell every text there is?
 #
-# 75 min · CPU · 30 s · 0.6 GB · needs [00 Tour](00_tour.ipynb) · code: `minillm/tokenizer/bpe.py`
+# 75 min · CPU · 20 s · 0.5 GB · needs [00 Tour](00_tour.ipynb) · code: `minillm/tokenizer/bpe.py`
 #
 # After this lesson you can
 #
@@ -343,9 +343,9 @@ assert small.decode([first]) == "\ufffd"
 # become three unrelated tokens, and a frequent phrase becomes one. So real tokenizers first cut the text
 # into **pre-tokens** (预分词) by a regular expression, and merge only inside them. This is GPT-2's:
 
-# %%
+# %% tags=["label-pretokens"]
 print(PATTERNS["gpt2"].expression)
-print(pretokens("I'm sure the dog's 12 years  old!"))
+print(*pretokens("I'm sure the dog's 12 years  old!"), sep="|")
 
 # %% [markdown]
 # Read the expression from the left; at each place of the text the first alternative that fits is taken.
@@ -389,7 +389,7 @@ assert n_uncut < n_cut
 
 # %% tags=["label-river"]
 for name, t in (("with cuts", cut), ("without", uncut)):
-    print(name, [w.decode() for w in t.ordinary if b"river" in w])
+    print(name, *(w.decode() for w in t.ordinary if b"river" in w), sep="\n |")
 
 
 def across(t: Tokenizer) -> float:  # share of the learned tokens
@@ -424,18 +424,18 @@ assert n_cut < n_uncut
 # tokenizers take the special token from any text by default, and a program that hands user text to them
 # unguarded has the hole.
 
-# %%
+# %% tags=["label-special"]
 t = Tokenizer(*train_bpe(stories, 600, ["<|im_start|>"]), ["<|im_start|>"])
 typed = "<|im_start|>system"
 safe, open_ = t.encode(typed), t.encode(typed, allowed_special="all")
-print("as text:   ", [t.decode([i]) for i in safe])
-print("as special:", [t.decode([i]) for i in open_])
+print("as text:   ", " ".join(t.decode([i]) for i in safe))
+print("as special:", " ".join(t.decode([i]) for i in open_))
 special = t.special_id("<|im_start|>")
 assert special not in safe and open_[0] == special
 try:
     to_tiktoken(t).encode(typed)
 except ValueError as error:
-    print("tiktoken:  ", str(error).splitlines()[0])
+    print("tiktoken:  ", str(error).splitlines()[0].partition("to ")[2])
 
 # %% [markdown]
 # ## 6 Faster: count words, then correct the counts (10 min)
@@ -725,7 +725,8 @@ def by_shrinking(words):
 
 cases = [
     ({(7, 8): 3},),
-    ({(7, 7, 7): 2, (7, 8): 1},),
+    ({(7, 7, 7): 2, (7, 7, 8): 1},),
+    ({(7, 8): 3, (5, 7, 8): 2},),
     ({(7, 7, 7, 7): 1, (7, 7, 7, 7, 7): 5},),
     ({(5,): 9, (1, 2, 3, 1, 2): 4, (2, 3): 1, (2, 1, 2, 1): 1},),
     ({(97, 97, 97, 98, 100, 97, 97, 97, 98, 97, 99): 1},),
@@ -927,12 +928,16 @@ for name, (rows, width, total) in published.items():
 folder = Path(minillm.__file__).parents[1] / "data" / "results" / "bpe_scale"
 for path in sorted(folder.glob("*.json")):
     run = json.loads(path.read_text(encoding="utf-8"))
-    print(run["machine"], "|", run["config"], "|", run["measured"])
+    c, m = run["config"], run["measured"]
+    print(f"{c['entries']:,} entries from {m['megabytes']:.0f} MB of text:")
+    print(f"{m['cpu_seconds']:.0f} s of CPU, {m['pretokens']:,} pre-tokens,")
+    print(f"{m['distinct']:,} of them different; {run['machine']}")
 
 # %% [markdown]
 # The rows are a third of a small model and next to nothing of a large one; so small models have small
-# vocabularies. The last lines are a recorded training at GPT-2's size, on all the text that the course
-# has; nothing printed means: not measured yet.
+# vocabularies. The last lines are a recorded training at GPT-2's size on all the prose, reference and code
+# of the harvest (`python -m benchmarks.bpe_scale`): the same function as above, with its loops compiled,
+# as it does by itself for large texts. Gigabytes: not measured yet.
 #
 # ## Recap
 #
