@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 
 from minillm.evaluate.intervals import (
     Interval,
-    beta_share,
     bootstrap_interval,
-    chi2_quantile,
     mean_interval,
     paired_difference,
     seed_spread,
-    t_quantile,
 )
+from minillm.evaluate.quantiles import beta_share, chi2_quantile, t_quantile
 
 # ---- quantiles -------------------------------------------------------------------------------
 
