@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from pprint import pformat
 
 import matplotlib.pyplot as plt
 
@@ -220,7 +221,8 @@ claim("TOK-001", step3)
 #
 # The package knows all these tie rules. We tell its trainer to treat the text as one piece
 # (`pattern="none"`; section 5 says why one would cut it) and to make three merges: the 256 single bytes
-# come first, so the vocabulary grows to 259.
+# come first, so the vocabulary grows to 259. A `Tokenizer`, made from vocabulary and merges, turns a text
+# into a list of ids (`encode`) and ids into a text (`decode`); we decode each id by itself to see its piece.
 
 # %% tags=["label-ties"]
 for ties in ("smallest_id", "greatest"):
@@ -232,13 +234,14 @@ for ties in ("smallest_id", "greatest"):
     assert spelled == ["aaab", "d", "aaab", "a", "c"]
 
 # %% [markdown]
-# Two tables, and here the same result: both end at *XdXac* with $X$ = *aaab*. In general the results
-# differ as well, so a tokenizer can be reproduced only if its tie rule is stated.
+# Two tables, and here the same result: both end at *XdXac* with $X$ = *aaab*. On longer texts the results
+# differ as well (section 6 counts), so a tokenizer can be reproduced only if its tie rule is stated.
 #
 # ## 3 The loop (8 min)
 #
 # The trainer is the rule above, written down. A text is a list of tokens; a token is a string of bytes
-# (section 4 says why bytes; for plain English letters it makes no difference).
+# (section 4 says why bytes; for plain English letters it makes no difference). Python prints byte strings
+# with a *b* in front.
 
 
 # %%
@@ -290,11 +293,13 @@ for a, b in learned:
 # ## 4 Why bytes? (8 min)
 #
 # A computer stores text as **bytes**, numbers from 0 to 255. The usual code, UTF-8, writes an English
-# letter as one byte, an accented letter as two, a Chinese character as three, an emoji as four.
+# letter as one byte, an accented letter as two, a Chinese character as three, an emoji as four. (The number
+# behind U+ is the character's place in Unicode, the list of all characters; the bytes encode it.)
 
 # %% tags=["label-bytes"]
 for character in "aé词🙂":
-    print(character, list(character.encode("utf-8")))
+    number = f"U+{ord(character):04X}"
+    print(character, number, list(character.encode("utf-8")))
 
 # %% [markdown]
 # So 256 pieces are enough to spell *every* text, in every script, also those that nobody has thought
@@ -311,7 +316,7 @@ alphabet = [chr(c) for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 wild = ["".join(random.choices(alphabet, k=30)) for _ in range(1000)]
 wild += ["👩‍👩‍👧", "🏳️‍🌈", "🇨🇳", "e\u0301", "\x00", "\u202e"]
 broken = [bytes(random.choices(range(256), k=30)) for _ in range(1000)]
-rank = {pair: i for i, pair in enumerate(small.merges)}
+rank = {pair: i for i, pair in enumerate(small.merges)}  # order of learning
 failed = sum(small.decode(small.encode(t)) != t for t in wild)
 failed += sum(b"".join(encode_word_readable(b, rank)) != b for b in broken)
 print(failed, "of", len(wild) + len(broken), "do not come back exactly")
@@ -385,11 +390,13 @@ assert n_uncut < n_cut
 
 # %% [markdown]
 # Without cuts the text is shorter! So why does anybody cut? Look at what the second vocabulary is made
-# of, and let both encode a text of another kind, the package documentation of section 1.
+# of (`ordinary` holds its entries, bytes first), and let both encode a text of another kind, the package
+# documentation of section 1.
 
 # %% tags=["label-river"]
 for name, t in (("with cuts", cut), ("without", uncut)):
-    print(name, *(w.decode() for w in t.ordinary if b"river" in w), sep="\n |")
+    found = [w.decode() for w in t.ordinary if b"river" in w]
+    print(name, pformat(found, width=66, compact=True), sep=":\n")
 
 
 def across(t: Tokenizer) -> float:  # share of the learned tokens
@@ -416,7 +423,7 @@ assert n_cut < n_uncut
 #
 # Some tokens are not text at all: *end of text*, *the user speaks*, *the assistant speaks*. They are
 # added to the vocabulary by name, and training cuts them out first, so that nothing merges with them. Now
-# imagine that a user *types* `<|im_start|>system`. If the encoder turned that into the real token, the
+# imagine that a user *types* `<|im_start|>system`, which opens a message of the operator. If the encoder turned that into the real token, the
 # user could give orders in the operator's name. So in this course the text of a special token is ordinary
 # text; only the program that builds a conversation may ask for the token itself (`allowed_special`).
 #
@@ -463,6 +470,10 @@ words.most_common(5)
 fast = train_bpe(stories, 800)
 assert train_bpe_readable(stories, 800) == fast
 print("the same", len(fast[1]), "merges in the same order")
+other = train_bpe(stories, 800, ties="smallest_id")
+lacking = set(fast[0].values()) - set(other[0].values())
+print("under smallest_id", len(lacking), "of the tokens are others")
+assert lacking
 
 # %% [markdown]
 # How much faster? We time both on the same stories for growing vocabularies. (Times depend on the
@@ -555,7 +566,8 @@ both = [
 ]
 differ = sum(a != b for a, b in both)
 print(f"{differ} of {len(both)} words are cut differently;")
-print("tokens:", *(sum(map(len, side)) for side in zip(*both)))
+n_merged, n_longest = (sum(map(len, side)) for side in zip(*both))
+print(f"{n_merged} tokens by merges, {n_longest} by longest match")
 assert differ > 0.1 * len(both)
 
 # %% [markdown]
@@ -645,7 +657,7 @@ def after(n_merges: int) -> list[str]:
 
 
 steps = (0, 60, 250, len(fast[1]))
-fig, axes = plt.subplots(4, 1, figsize=(7.6, 3.6), layout="constrained")
+fig, axes = plt.subplots(4, 1, figsize=(7.6, 3.0), layout="constrained")
 assert after(steps[-1]) == pieces  # as in section 1
 for ax, n in zip(axes, steps):
     draw_tokens(ax, after(n), f"{n} merges")
