@@ -1,6 +1,6 @@
 """The runs of the course: what a run is, which there are, and how one is carried out."""
 
-from minillm.recipes.execute import execute
+from minillm.recipes.execution import execute
 from minillm.recipes.overrides import from_dict, override, to_dict
 from minillm.recipes.plan import Plan, find_plan
 from minillm.recipes.run import DataConfig, Run

@@ -16,7 +16,7 @@ from minillm.data.storyworld.story import make_corpus
 from minillm.inference import generate
 from minillm.model import Decoder
 from minillm.objectives import bits_per_byte, fast_cross_entropy
-from minillm.recipes.execute import execute
+from minillm.recipes.execution import execute
 from minillm.recipes.runs import find_run
 from minillm.recipes.shipped import CHECKPOINTS, open_checkpoint
 from minillm.tokenizer import Tokenizer

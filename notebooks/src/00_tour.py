@@ -50,16 +50,10 @@ setup(seed=0)
 
 # %% tags=["label-story"]
 story = next(s for s, _ in short_stories(1, "en"))
-print(story.tell("en"))
+print(story.tell("en"), story.tell("zh"), sep="\n\n")
 
 # %% [markdown]
-# The same events, told in Chinese:
-
-# %%
-print(story.tell("zh"))
-
-# %% [markdown]
-# Below each story stand questions with their answers. This is the whole trick by which a model that
+# The same events, told twice: the program knows what happened, not how it was put. Below each story stand questions with their answers. This is the whole trick by which a model that
 # can only *continue text* will answer: in its training text, an answer is what follows a question.
 
 # %%
@@ -164,22 +158,16 @@ for t in (0, 1, 2, 9, 10):
 #
 # <details><summary>Answer</summary>Every p is 1/1500, so the loss is log 1500, about 7.3. (The
 # logarithm is the natural one; its unit is called nat.)</details>
-
-# %%
-uniform = -math.log(1 / tokenizer.n_vocab)
-print(f"{uniform:.2f} nats a token")
-
-# %% [markdown]
+#
 # > **Taken on trust until lesson 36: bits per byte** (每字节比特数). A tokenizer with longer tokens makes
 # > fewer but harder guesses, so losses *per token* cannot be compared between tokenizers. Sum the
 # > surprise over a text, divide by $\ln 2$ (nats to bits) and by the number of *bytes*: this can be
 # > compared. 8 means "knows nothing about bytes"; lower is better. (You write it in exercise 2.)
 
 # %%
-print(
-    f"{bits_per_byte(uniform * 1000, round(bytes_per_token * 1000)):.2f} bits a byte"
-)
-assert math.isclose(bits_per_byte(8 * math.log(2) * 100, 100), 8)
+uniform = -math.log(1 / tokenizer.n_vocab)
+uniform_bits = bits_per_byte(uniform * 1000, round(bytes_per_token * 1000))
+print(f"{uniform:.2f} nats a token = {uniform_bits:.2f} bits a byte")
 
 # %% [markdown]
 # So the tokenizer alone has already done something: knowing nothing about tokens is far better than
@@ -213,8 +201,6 @@ print(f"{model.n_parameters():,} parameters; logits {tuple(logits.shape)}")
 with torch.no_grad():
     first_loss = causal_loss(model, rows[:32, :-1], rows[:32, 1:]).item()
 print(f"loss at the start {first_loss:.2f}, of a uniform guess {uniform:.2f}")
-
-# %%
 assert abs(first_loss - uniform) < 0.3
 print("it knows nothing yet")
 
@@ -313,8 +299,9 @@ def draw_curve():
     ax.legend()
     show(
         fig,
-        alt="The loss starts at the line of a uniform guess, falls steeply in the first hundred "
-        "steps and slowly afterwards; the validation points lie on the curve of the batches.",
+        alt="The loss starts at the line of a uniform guess, falls steeply in the "
+        "first hundred steps and slowly afterwards; the points of the validation "
+        "texts lie on the curve of the batches.",
     )
 
 
@@ -352,8 +339,6 @@ recent = sum(losses[-50:]) / 50
 print(f"{seconds:.0f} seconds of one core")
 print(f"training   {recent:.2f} nats a token")
 print(f"validation {validation[settings.steps]:.2f} nats a token")
-
-# %%
 assert recent < 1.2 and abs(validation[settings.steps] - recent) < 0.25
 print("far below the uniform guess, and not learned by heart")
 
@@ -368,8 +353,6 @@ unread = [text for _, text in islice(short_stories(1, "en"), 60, 100)]
 nats = sum(text_nats(model, tokenizer, text) for text in unread)
 tour_bits = bits_per_byte(nats, sum(len(text.encode()) for text in unread))
 print(f"{tour_bits:.2f} bits a byte")
-
-# %%
 assert 0.2 < tour_bits < 1.2
 
 # %% [markdown]
@@ -398,8 +381,9 @@ for ax, (title, found) in zip(axes, {"before": before, "after": after}.items()):
     ax.set(title=title, xlabel="probability", xlim=(0, 1))
 show(
     fig,
-    alt=f"Likeliest next tokens after '{beginning}'. Before training six unrelated tokens with "
-    "almost no probability each; afterwards one token, ' contest', has nearly all.",
+    alt=f"Likeliest next tokens after '{beginning}'. Before training six unrelated "
+    "tokens with almost no probability each; afterwards one token, ' contest', has "
+    "nearly all.",
 )
 
 # %% [markdown]
@@ -428,9 +412,9 @@ print(Counter(q.kind for _, q in exam))
 # The model continues the text "story, question, *Answer:*" until the end of the line.
 
 
-# %%
-def answer(model, tokenizer, story: str, question: str) -> str:
-    ids = tokenizer.encode(question_prompt(story, question, "en"))
+# %% tags=["nbval-ignore-output", "label-answers"]
+def answer(model, tokenizer, story, question, language="en") -> str:
+    ids = tokenizer.encode(question_prompt(story, question, language))
     ids = ids[-(model.config.context - 10) :]  # the end, if it is too long
     stops = {tokenizer.special_id(END), *tokenizer.encode("\n")}
     out = generate(model, torch.tensor([ids]), 10, stop_ids=stops)
@@ -438,7 +422,6 @@ def answer(model, tokenizer, story: str, question: str) -> str:
     return tokenizer.decode(new).strip()
 
 
-# %% tags=["nbval-ignore-output", "label-answers"]
 given = [answer(model, tokenizer, text, q.question) for text, q in exam]
 for (_, q), got in list(zip(exam, given))[:6]:
     mark = "right" if got == q.answer else f"wrong: {q.answer}"
@@ -505,10 +488,9 @@ def draw_scores(**scores):
 draw_scores(lazy=baseline, tour=tour)
 
 # %% [markdown]
-# **What you should see.** *Feeling* stands clearly above the lazy answers; that is reading, as
-# the lazy answer does not look at the story. The other two kinds do not: there the right answer is one
-# of dozens of names or places, and has to be *fetched* from the story. Fetching is what attention is for
-# (lesson 09), and a model needs far more than a minute to find out how.
+# **What you should see.** *Feeling* stands clearly above the lazy student. The other two kinds do
+# not: there the right answer is one of dozens of names or places, and has to be *fetched* from the story.
+# Fetching is what attention is for (lesson 09), and a model needs far more than a minute to learn it.
 #
 # A difference needs its own interval. Both "students" sat the same questions, so we take the difference
 # question by question:
@@ -528,22 +510,38 @@ differences = {kind: ahead_of_lazy(given, kind) for kind in KINDS}
 for kind, d in differences.items():
     clear = "clearly better" if d.low > 0 else "no clear difference"
     print(f"{kind:12} {d.value:+.2f} [{d.low:+.2f}, {d.high:+.2f}]  {clear}")
-
-# %%
 assert differences["feeling"].value > 0.05
 print("one kind of question is learned in a minute; two are not")
 
 # %% [markdown]
-# What does it say to *who*? Something of the right *form*: it has learned that a name must follow, but
+# Does it really read? A control: we ask the same questions about feelings, but below the *wrong* story.
+# **Predict:** what happens to the score if the model only looks at the question?
+#
+# <details><summary>Answer</summary>Then nothing happens. If it reads the story, the score must fall to
+# about that of the lazy student.</details>
+
+# %% tags=["nbval-ignore-output", "label-control"]
+feel = [i for i, (_, q) in enumerate(exam) if q.kind == "feeling"]
+right = wrong = 0
+for i, j in zip(feel, feel[1:] + feel[:1]):
+    q = exam[i][1]
+    right += given[i] == q.answer
+    wrong += answer(model, tokenizer, exam[j][0], q.question) == q.answer
+print(f"own story {right / len(feel):.2f}, another's story {wrong / len(feel):.2f}")
+assert wrong < right
+
+# %% [markdown]
+# It reads. And what does it say to *who*? Something of the right *form*: it has learned that a name must follow, but
 # not which one.
 
 # %% tags=["nbval-ignore-output", "label-names"]
 who = [(got, q.answer) for got, (_, q) in zip(given, exam) if q.kind == "who_did"]
 names = set(common["who_did"])
-print(f"{sum(got in names for got, _ in who)} of {len(who)} answers are names,")
+print(
+    f"{sum(got in names for got, _ in who)} of {len(who)} answers are names,",
+    end=" ",
+)
 print(f"{sum(got == wanted for got, wanted in who)} are the right one")
-
-# %%
 assert sum(got in names for got, _ in who) > 0.5 * len(who)
 
 # %% [markdown]
@@ -592,8 +590,6 @@ print(
     end=" ",
 )
 print(f"rate too small {too_slow[-1]:.2f}")
-
-# %%
 assert unshifted[-1] < 0.5 * losses[59] and too_slow[-1] > 1.5 * losses[59]
 
 # %% [markdown]
@@ -616,23 +612,23 @@ assert unshifted[-1] < 0.5 * losses[59] and too_slow[-1] > 1.5 * losses[59]
 # *same code*: larger, with the course's own tokenizer, on both languages and some real prose, for about
 # twenty minutes on such a machine. It sits the same examination.
 
-# %% tags=["label-tiny"]
+# %% tags=["nbval-ignore-output", "label-tiny-accuracy"]
 from minillm.recipes import base
 
 tiny, course = base("tiny")
 ours, theirs = model.n_parameters(), tiny.n_parameters()
 print(
-    f"{theirs:,} parameters, {theirs / ours:.1f} times as many; {course.n_vocab:,} tokens"
+    f"{theirs:,} parameters, {theirs / ours:.1f} times as many;",
+    f"{course.n_vocab:,} tokens",
 )
-
-# %% tags=["nbval-ignore-output", "label-tiny-accuracy"]
 given_tiny = [answer(tiny, course, text, q.question) for text, q in exam]
 tiny_score = score(given_tiny)
 draw_scores(lazy=baseline, tour=tour, tiny=tiny_score)
 
 # %% [markdown]
-# **What you should see.** The twenty-minute model beside the one-minute model and the lazy student, with
-# the intervals. Read each kind by itself, and mind where the intervals overlap.
+# **What you should see.** Twenty minutes are not the cure: *feeling* is learned, as in ours, and the other
+# two kinds still are not. So larger and longer does not help with everything at once. What the twenty
+# minutes did buy is width: a second language, and real prose.
 
 # %% tags=["nbval-ignore-output", "label-tiny-score"]
 for kind, found in tiny_score.items():
@@ -642,20 +638,25 @@ tiny_bits = bits_per_byte(tiny_nats, sum(len(text.encode()) for text in unread))
 print(
     f"bits a byte on the unread stories: tour {tour_bits:.2f}, tiny {tiny_bits:.2f}"
 )
-
-# %%
-assert 0.1 < tiny_bits < 2 and tiny_score["all"].value >= 0
+assert 0.1 < tiny_bits < 2 and tiny_score["feeling"].value > 0.6
+assert (
+    tiny_score["who_did"].value < 0.3
+)  # once it is better: rewrite the text above
 
 # %% [markdown]
-# And it speaks Chinese:
+# The same examination in Chinese, and the first answers:
 
 # %% tags=["nbval-ignore-output", "label-chinese"]
-for s, text in islice(short_stories(1, "zh"), 3):
-    q = quiz(s, "zh", 1, KINDS)[0]
-    prompt = torch.tensor([course.encode(question_prompt(text, q.question, "zh"))])
-    out = generate(tiny, prompt[:, -110:], 12, stop_ids={*course.encode("\n")})
-    got = course.decode(out[0, min(110, prompt.shape[1]) :].tolist())
-    print(q.question, got.replace(END, "").strip(), f"({q.answer})")
+asked, right = Counter(), Counter()
+for s, text in islice(short_stories(1, "zh"), 100, 130):
+    for q in quiz(s, "zh", 2, KINDS):
+        got = answer(tiny, course, text, q.question, "zh")
+        if asked.total() < 4:
+            print(q.question, got, f"({q.answer})")
+        asked[q.kind] += 1
+        right[q.kind] += got == q.answer
+print({kind: f"{right[kind]} of {asked[kind]}" for kind in KINDS})
+assert right["feeling"] / asked["feeling"] > 0.4
 
 # %% [markdown]
 # ## 10 The map (3 min)
@@ -856,18 +857,20 @@ def count_on(ids):
     return ids[-1] + 1
 
 
-def generate_by_package(next_id, ids, n, stop):
-    class Toy(torch.nn.Module):
-        def forward(self, x):  # (1, T) -> logits (1, T, 50)
-            last = torch.tensor(next_id(x[0].tolist()))
-            return (
-                torch.nn.functional.one_hot(last, 50)
-                .float()
-                .expand(1, x.shape[1], 50)
-            )
+class Toy(torch.nn.Module):  # a model without weights
+    def __init__(self, next_id):
+        super().__init__()
+        self.next_id = next_id
 
+    def forward(self, x):  # ids (1, T) -> logits of the last position (1, 1, 50)
+        last = torch.tensor([[self.next_id(x[0].tolist())]])
+        return torch.nn.functional.one_hot(last, 50).float()
+
+
+# %% tags=["check"]
+def generate_by_package(next_id, ids, n, stop):
     start = torch.tensor([ids])
-    out = generate(Toy(), start, n, stop_ids={stop}, use_cache=False)
+    out = generate(Toy(next_id), start, n, stop_ids={stop}, use_cache=False)
     return out[0].tolist()
 
 

@@ -32,7 +32,7 @@ def test_stopped_and_gone_on_with_is_the_undisturbed_run(small_run, tmp_path, mo
     class Stop(Exception):
         pass
 
-    import minillm.recipes.execute as module
+    import minillm.recipes.execution as module
 
     real = module.checkpointer
 
