@@ -155,7 +155,7 @@ print(overlapping, "with overlaps,", text.count("aa"), "without")
 claim("TOK-004", next(iter(pair_counts(text))))
 
 # %% [markdown]
-# (This line is a verdict. What an article or a paper says is a row in the course's ledger,
+# (The last line is a verdict. What an article or a paper says is a row in the course's ledger,
 # `data/claims/ledger.csv`, with a rule for judging it that was written before the run. *Reproduced*
 # means that our number agrees. Here the source is the article our example is taken from.)
 #
@@ -177,7 +177,7 @@ pair_counts(step1)
 # %%
 counts = pair_counts(step1)
 tied = sorted(pair for pair, n in counts.items() if n == max(counts.values()))
-print("tied:", tied)
+print("tied:", tied, "first seen:", max(counts, key=counts.get))
 claim("TOK-002", len(tied))
 
 # %% [markdown]
@@ -219,7 +219,7 @@ claim("TOK-001", step3)
 # Now no pair occurs twice, and we stop. The text is less than half as long, at the price of a table of
 # three rules.
 #
-# The package knows all these tie rules. We tell its trainer to treat the text as one piece
+# The package knows `smallest_id`, `greatest` and `gpt2_id`. We tell its trainer to treat the text as one piece
 # (`pattern="none"`; section 5 says why one would cut it) and to make three merges: the 256 single bytes
 # come first, so the vocabulary grows to 259. A `Tokenizer`, made from vocabulary and merges, turns a text
 # into a list of ids (`encode`) and ids into a text (`decode`); we decode each id by itself to see its piece.
@@ -284,6 +284,7 @@ learned = train(some, 12)
 assert learned == train_bpe_readable([some], 256 + 12, pattern="none")[1]
 for a, b in learned:
     print(f"{a!r:8} + {b!r:8} -> {a + b!r}")
+assert sum(b" " in a + b for a, b in learned) > 6
 
 # %% [markdown]
 # These are the first merges on twenty of the stories. Most have a space in them: ends of words, beginnings
@@ -309,7 +310,8 @@ for character in "aé词🙂":
 # That is a claim about all texts. We cannot try all, but we can try hard: random characters from the
 # whole of Unicode, also unassigned ones, emoji that are glued from several, and random bytes that are no
 # text at all. (Those go through the package's encoder for single words, which takes bytes; section 7
-# builds it.)
+# builds it. Left out are lone surrogates, halves of characters that Python allows in a string and UTF-8
+# does not; they become the replacement sign.)
 
 # %%
 alphabet = [chr(c) for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
@@ -987,8 +989,8 @@ for path in sorted(folder.glob("*.json")):
 #
 # ## Sources
 #
-# - Gage 1994, *A New Algorithm for Data Compression*, C Users Journal: where BPE comes from; two pages of
-#   idea, then the program.
+# - Gage 1994, *A New Algorithm for Data Compression*, C Users Journal: where BPE comes from, as a
+#   way to make files smaller.
 # - Sennrich, Haddow and Birch 2016, *Neural Machine Translation of Rare Words with Subword Units*,
 #   arXiv:1508.07909: brought BPE to language models; algorithm 1 is our loop.
 # - Radford et al. 2019, *Language Models are Unsupervised Multitask Learners* (GPT-2), section 2.2:
