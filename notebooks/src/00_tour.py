@@ -178,7 +178,7 @@ print(f"{uniform:.2f} nats a token = {uniform_bits:.2f} bits a byte")
 # The model is a **decoder** (解码器), the shape of all GPT and LLaMA models. Lesson 09 builds it in
 # forty lines. For today it is a machine with adjustable numbers, its **parameters** (参数): row of
 # token numbers in; out comes, at each position, one score for each token of the vocabulary. The scores
-# are called **logits** (未归一化分数); raised to a power of $e$ and divided by their sum they are the
+# are called **logits** (未归一化分数). Raise $e$ to each of them and divide by the sum: these are the
 # probabilities.
 
 # %% tags=["label-model"]
@@ -227,7 +227,7 @@ before = expects(model, beginning)
 # > is clever about not computing things twice. (You write the loop in exercise 5.)
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def writes(model, text: str, n: int = 45) -> str:
     ids = torch.tensor([tokenizer.encode(text)])
     return tokenizer.decode(generate(model, ids, n, stop_ids=(end,))[0].tolist())
@@ -249,7 +249,8 @@ print(samples["before"])
 #
 # > **Taken on trust until lesson 20: the recipe.** How far to move (the *learning rate*, 学习率, which
 # > first rises and then falls), how to weigh past gradients (AdamW), and when to cut them. The values
-# > below are ordinary ones for a model this small. The loop is `minillm/train/train.py`, one page.
+# > are ordinary ones for a model this small; they are kept in the package, because the recorded runs of
+# > section 8 use the same. The loop is `minillm/train/train.py`, one page.
 
 # %%
 from minillm.recipes.bands import tour_settings
@@ -260,7 +261,10 @@ batches = BatchSampler(
     rows.flatten(), settings.batch_size, context, seed=0, stride=context + 1
 )
 print(f"{settings.steps:,} steps of {settings.batch_size} rows,", end=" ")
-print(f"each row read {settings.steps * settings.batch_size / len(rows):.1f} times")
+print(
+    f"each row read {settings.steps * settings.batch_size / len(rows):.1f} times;"
+)
+print(f"learning rate up to {optimizer.lr} after {settings.warmup_steps} steps")
 
 # %% [markdown]
 # We also want to know whether the model learns the *language* of the stories, or learns our texts by
@@ -339,7 +343,8 @@ recent = sum(losses[-50:]) / 50
 print(f"{seconds:.0f} seconds of one core")
 print(f"training   {recent:.2f} nats a token")
 print(f"validation {validation[settings.steps]:.2f} nats a token")
-assert recent < 1.2 and abs(validation[settings.steps] - recent) < 0.25
+assert 0.6 < recent < 1.0  # five other seeds: 0.76 to 0.79
+assert abs(validation[settings.steps] - recent) < 0.2
 print("far below the uniform guess, and not learned by heart")
 
 # %% [markdown]
@@ -391,7 +396,7 @@ show(
 # one long bar. In the village there are singing *contests*, and the model has found out.
 
 # %%
-assert max(p for _, p in before) < 0.02
+assert max(p for _, p in before) < 0.02  # close to 1 / 1500 each
 assert after[0][0] == " contest" and after[0][1] > 0.5
 
 # %% [markdown]
@@ -531,8 +536,8 @@ print(f"own story {right / len(feel):.2f}, another's story {wrong / len(feel):.2
 assert wrong < right
 
 # %% [markdown]
-# It reads. And what does it say to *who*? Something of the right *form*: it has learned that a name must follow, but
-# not which one.
+# It reads. And what does it say to *who*? Something of the right *form*: it has learned that a name
+# must follow, but not which one.
 
 # %% tags=["nbval-ignore-output", "label-names"]
 who = [(got, q.answer) for got, (_, q) in zip(given, exam) if q.kind == "who_did"]
@@ -548,7 +553,7 @@ assert sum(got in names for got, _ in who) > 0.5 * len(who)
 # ## 8 Is my curve normal? (6 min)
 #
 # Your run is not the last you will watch. How do you know that a curve is healthy? Compare it with runs
-# that were. The grey band was made from recorded runs of this very model with other seeds (other
+# that were. The shaded band was made from recorded runs of this very model with other seeds (other
 # random weights, other order of the text). It is drawn so that 99 in 100 further healthy runs lie
 # inside it at any one step.
 
