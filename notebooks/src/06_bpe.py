@@ -371,6 +371,8 @@ print(*pretokens("I'm sure the dog's 12 years  old!"), sep="|")
 for t in ("I'm", "I'M", "12345678", "女孩丢了钥匙。", "if x:\n    y"):
     print(pretokens(t))
     assert "".join(pretokens(t)) == t
+assert pretokens("I'M", "cl100k") == ["I", "'M"]
+assert pretokens("12345678", "cl100k") == ["123", "456", "78"]
 
 # %% [markdown]
 # Nothing is lost, but three weak spots show. Capitals: *'M* is not an ending for GPT-2, so the same words
@@ -425,9 +427,10 @@ assert n_cut < n_uncut
 #
 # Some tokens are not text at all: *end of text*, *the user speaks*, *the assistant speaks*. They are
 # added to the vocabulary by name, and training cuts them out first, so that nothing merges with them. Now
-# imagine that a user *types* `<|im_start|>system`, which opens a message of the operator. If the encoder turned that into the real token, the
-# user could give orders in the operator's name. So in this course the text of a special token is ordinary
-# text; only the program that builds a conversation may ask for the token itself (`allowed_special`).
+# imagine that a user *types* `<|im_start|>system`, which opens a message of the operator. If the encoder
+# turned that into the real token, the user could give orders in the operator's name. So in this course the
+# text of a special token is ordinary text; only the program that builds a conversation may ask for the
+# token itself (`allowed_special`).
 #
 # Others decided otherwise. OpenAI's `tiktoken` refuses such a text unless told what to do. Hugging Face's
 # tokenizers take the special token from any text by default, and a program that hands user text to them
@@ -552,10 +555,12 @@ def longest_first(word: bytes, tokens: set[bytes]) -> list[bytes]:
 tokens = {bytes([i]) for i in range(256)} | {a + b for a, b in fast[1]}
 for word in (b" should", b" broken"):
     print(encode_word(word, fast[1]), longest_first(word, tokens))
+learned = [a + b for a, b in fast[1]]
+assert learned.index(b"ould") < learned.index(b" sho")
 
 # %% [markdown]
-# It is not the same: *ould* was learned before *sho*, so it takes the *o* first. How often does that
-# matter?
+# It is not the same. In *should* the pieces ·*sho* and *ould* both want the *o*; *ould* was learned first and
+# takes it. How often does that matter?
 #
 # **Predict.** For what share of the different words of new stories do the two disagree? And which of
 # them needs fewer tokens?
