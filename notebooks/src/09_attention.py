@@ -52,7 +52,7 @@ for asker, end, weight in looks:
     start = words.index(asker)
     side, look = (1, "-") if asker == "it" else (-1, "--")
     bow = {"connectionstyle": f"arc3,rad={0.3 * side}", "arrowstyle": "->"}
-    bow |= {"ls": look, "lw": 0.5 + 3 * weight, "color": f"C{(1 - side) // 2}"}
+    bow |= {"ls": look, "lw": 3 * weight, "color": f"C{(1 - side) // 2}"}
     ax.annotate("", (end, 0.2 * side), (start, 0.2 * side), arrowprops=bow)
     top = side * (0.3 + 0.16 * (start - end))
     middle = (start + end) / 2
@@ -140,7 +140,7 @@ scores
 # The output is the average of the values with these weights. So we expect mostly values 0 and 2, and
 # almost none of value 1.
 
-# %%
+# %% tags=["label-hand"]
 powers = [math.exp(s) for s in scores]
 weights = [p / sum(powers) for p in powers]
 by_hand = [0.0, 0.0]
@@ -364,7 +364,9 @@ assert (after.sum(dim=-1)[:-1] < 1).all()
 print("rows sum to 1 if masked before; not if masked after")
 
 # %% tags=["label-mask"]
-fig, axes = plt.subplots(1, 3, figsize=(7.4, 2.6), layout="constrained")
+fig, axes = plt.subplots(
+    1, 3, figsize=(7.4, 2.6), layout="constrained", sharey=True
+)
 pictures = {
     "may attend": causal,
     "masked before": before,
@@ -375,7 +377,7 @@ for ax, (title, picture) in zip(axes, pictures.items()):
     ax.set(xlabel="key", xticks=range(T), yticks=range(T))
     ax.set_title(title, size=10)
 axes[0].set_ylabel("query")
-fig.colorbar(image, ax=axes, label="weight", shrink=0.9)
+fig.colorbar(image, ax=axes, label="weight", shrink=0.9, ticks=(0, 0.5, 1))
 show(
     fig,
     alt="Three 6 by 6 grids. The causal mask is a lower triangle. Masked "
@@ -490,14 +492,16 @@ q, k = torch.stack([same, back]), torch.stack([same, where])  # (N=2, T, H=9)
 _, patterns = attention_weights(12 * q[None], k[None], k[None], causal=True)
 
 # %% tags=["label-heads"]
-fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.3), layout="constrained")
+fig, axes = plt.subplots(
+    1, 2, figsize=(6.8, 3.2), layout="constrained", sharey=True
+)
 titles = ("head 0: the same word", "head 1: one step back")
 for ax, title, picture in zip(axes, titles, patterns[0]):
     image = ax.imshow(picture, vmin=0, vmax=1)
     ax.set(title=title, xlabel="key", yticks=range(T), yticklabels=words)
     ax.set_xticks(range(T), words, rotation=90)
 axes[0].set_ylabel("query")
-fig.colorbar(image, ax=axes, label="weight", shrink=0.8)
+fig.colorbar(image, ax=axes, label="weight", shrink=0.8, ticks=(0, 0.5, 1))
 show(
     fig,
     alt="Weights of two hand-made heads over nine words. Head 0 joins equal "
@@ -591,7 +595,7 @@ assert abs(cross / (2 * D) - 1) < 0.05  # where the curves cross
 weights_gib = N * lengths**2 * 2 / 2**30  # 2 bytes a number
 at_cross = N * (2 * D) ** 2 * 2 / 2**30
 print(f"one layer at T = 2D: {at_cross:.0f} GiB of weights")
-fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.5), layout="constrained")
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.2, 2.5), layout="constrained")
 left.loglog(lengths, square / 1e6, "-", label="scores and output")
 left.loglog(lengths, linear / 1e6, "--", label="four projections")
 left.text(2.3 * D, 8, "T = 2D", ha="left")
@@ -603,6 +607,9 @@ right.set(xlabel="tokens T", ylabel="GiB for one text")
 right.set_title("weights of one layer, 32 heads", size=10)
 for ax in (left, right):
     ax.axvline(2 * D, color="gray", lw=1, ls=":")
+    ax.minorticks_off()
+left.set_yticks([1, 100, 10_000], ["1", "100", "10 000"])
+right.set_yticks([0.001, 0.1, 10, 1000], ["0.001", "0.1", "10", "1000"])
 show(
     fig,
     alt="Left: attention's cost per token rises in proportion to T and "
@@ -801,9 +808,9 @@ assert by_place[0] > by_place[20:].mean() + 0.4  # what attention brings
 assert by_place[6:12].mean() < by_place[40:].mean() + 0.2  # flat from 6 on
 
 fig, (left, right) = plt.subplots(
-    1, 2, figsize=(6.6, 2.6), layout="constrained", sharey=True
+    1, 2, figsize=(6.2, 2.5), layout="constrained", sharey=True
 )
-left.plot(losses, lw=1)
+left.plot(range(0, 600, 4), losses[::4], lw=1)  # every fourth step
 right.plot(by_place)
 for ax, name in ((left, "step of training"), (right, "place in unseen text")):
     ax.axhline(math.log(V), color="gray", ls=":", label="ln V: knows nothing")
@@ -831,13 +838,15 @@ show(
 # makes likely characters a little likelier still. Lesson 19 explains both.)
 
 # %% tags=["nbval-ignore-output", "label-sample"]
+import textwrap
+
 sample = [letters.index(c) for c in "One day "]
 with torch.no_grad():
     for _ in range(150):
         logits = model(torch.tensor([sample[-64:]]))  # (1, T, V)
         chances = (logits[0, -1] / 0.7).softmax(dim=-1)  # bolder than p
         sample.append(torch.multinomial(chances, 1).item())
-print("".join(letters[i] for i in sample))
+print(textwrap.fill("".join(letters[i] for i in sample), width=72))
 
 # %% [markdown]
 # Some of these are words and the others look like words, after seconds on one core. Nobody told the
