@@ -63,6 +63,7 @@ def test_plan_by_hand():
     plan = find_plan("laptop", memory_gb=1.0)
     run = find_run("laptop")
     assert plan.n_tokens == run.train.steps * run.train.batch_size * run.train.context
+    assert find_plan("laptop", ["train.accumulate=3"]).n_tokens == 3 * plan.n_tokens
     assert plan.fits
     tight = find_plan("laptop", memory_gb=plan.memory.total / 1e9)
     assert not tight.fits  # a tenth must stay free

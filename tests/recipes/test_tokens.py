@@ -5,7 +5,7 @@ import pytest
 
 from minillm.recipes import DataConfig, find_tokenizer, prepare_rows
 from minillm.recipes.tokens import documents, pack_rows
-from minillm.tokenizer import course_tokenizer
+from minillm.tokenizer import Tokenizer, course_tokenizer
 
 
 def rows_of(encoded, row, end=9):
@@ -71,6 +71,15 @@ def test_another_setting_gives_other_rows(small_run, change):
     one = prepare_rows(small_run.data, tokenizer, 16, progress=False)
     two = prepare_rows(change(small_run, "data", seed=1).data, tokenizer, 16, progress=False)
     assert not np.array_equal(one.train[:200], two.train[:200])
+
+
+def test_another_tokenizer_gets_rows_of_its_own(small_run):
+    prepare_rows(small_run.data, course_tokenizer(), 16, progress=False)
+    single_bytes = Tokenizer({i: bytes([i]) for i in range(256)}, [], ["<|endoftext|>"])
+    rows = prepare_rows(small_run.data, single_bytes, 16, progress=False)
+    assert rows.train.header.tokenizer == single_bytes.hash
+    assert rows.bytes_per_token == 1
+    assert max(rows.train[:]) == single_bytes.special_id("<|endoftext|>") == 256
 
 
 def test_stories_with_questions_are_a_corpus():
