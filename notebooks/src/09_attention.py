@@ -206,7 +206,7 @@ def variance_of_scores(seed: int, H: int = 64) -> float:
 
 
 variance = mean_interval([variance_of_scores(seed) for seed in range(10)])
-claim("ATT-012", variance.value, (variance.low, variance.high))
+claim("ATT-012", variance.value, variance)
 
 # %% [markdown]
 # Why does a large spread hurt? Because the softmax turns *differences* of scores into *factors*
