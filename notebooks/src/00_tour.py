@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 00 Tour: how does raw text become a model that answers?
 #
-# 75 min · CPU · 100 s · 1.0 GB · needs nothing · code: `minillm/recipes/`
+# 75 min · CPU · 80 s · 0.6 GB · needs nothing · code: `minillm/recipes/`
 #
 # After this lesson you can
 #
@@ -20,6 +20,7 @@ import math
 import time
 from collections import Counter
 from itertools import islice
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import torch
@@ -50,7 +51,7 @@ setup(seed=0)
 
 # %% tags=["label-story"]
 story = next(s for s, _ in short_stories(1, "en"))
-print(story.tell("en"), story.tell("zh"), sep="\n\n")
+print(fill(story.tell("en"), 76), story.tell("zh"), sep="\n\n")
 
 # %% [markdown]
 # The same events, told twice: the program knows what happened, not how it was put. Below each story stand questions with their answers. This is the whole trick by which a model that
@@ -184,12 +185,14 @@ print(f"{uniform:.2f} nats a token = {uniform_bits:.2f} bits a byte")
 # %% tags=["label-model"]
 from minillm.model import Decoder
 from minillm.recipes import decoder
+from minillm.recipes.bands import tour_model
 
 config = decoder(
     tokenizer.n_vocab, d_model=64, n_layers=2, n_heads=4, context=context
 )
 torch.manual_seed(0)
 model = Decoder(config)
+assert config == tour_model()  # the shape of the recorded runs of section 8
 logits = model(rows[:2, :-1])  # (B=2, T=144, V=1500)
 print(f"{model.n_parameters():,} parameters; logits {tuple(logits.shape)}")
 
@@ -205,7 +208,7 @@ assert abs(first_loss - uniform) < 0.3
 print("it knows nothing yet")
 
 # %% [markdown]
-# What does it expect after the words below? We keep the answer, for comparison after the training.
+# What does it expect after a story and a question? We keep the answer, for comparison after the training.
 
 
 # %%
@@ -217,8 +220,11 @@ def expects(model, text: str, n: int = 6) -> list[tuple[str, float]]:
     return [(tokenizer.decode([i]), q) for i, q in zip(ids.tolist(), p.tolist())]
 
 
-beginning = "Ruby wanted to win the singing"
-before = expects(model, beginning)
+hero, unseen_story = next(short_stories(1, "en"))
+ask = f"How does {hero.attributes['hero']} feel at the end?"
+prompt = question_prompt(unseen_story, ask, "en")
+before = expects(model, prompt)
+print(prompt[-55:])
 
 # %% [markdown]
 # And what does it *write*? Take the likeliest next token, append it, ask again.
@@ -233,10 +239,9 @@ def writes(model, text: str, n: int = 45) -> str:
     return tokenizer.decode(generate(model, ids, n, stop_ids=(end,))[0].tolist())
 
 
-_, unseen_story = next(short_stories(1, "en"))
 opening = unseen_story[: unseen_story.index(".") + 1]
 samples = {"before": writes(model, opening)}
-print(samples["before"])
+print(fill(samples["before"], 76))
 
 # %% [markdown]
 # The first sentence was ours; the rest is noise, or one token for ever.
@@ -296,7 +301,7 @@ def look(model) -> float:  # called a few times on the way
 def draw_curve():
     fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
     ax.plot(losses, lw=0.6, alpha=0.6, label="each batch")
-    ax.plot(*zip(*validation.items()), "s-", label="validation texts")
+    ax.plot(*zip(*validation.items()), "s", label="validation texts")
     ax.axhline(uniform, color="gray", ls="--", label="uniform guess")
     ax.set(xlabel="step", ylabel="loss (nats a token)", xlim=(0, settings.steps))
     ax.set_ylim(0, 8)
@@ -368,7 +373,7 @@ assert 0.2 < tour_bits < 1.2
 # %% tags=["nbval-ignore-output", "label-samples"]
 samples["after"] = writes(model, opening)
 for name, text in samples.items():
-    print(f"{name.upper()}: {text}\n")
+    print(fill(f"{name.upper()}: {text}", 76), "\n")
 
 # %% [markdown]
 # Read the last one critically. Words and grammar are right. Are the people and places those of the
@@ -377,7 +382,7 @@ for name, text in samples.items():
 # What it expects has changed as well:
 
 # %% tags=["nbval-ignore-output", "label-expects"]
-after = expects(model, beginning)
+after = expects(model, prompt)
 fig, axes = plt.subplots(1, 2, figsize=(7, 2.6), layout="constrained", sharex=True)
 for ax, (title, found) in zip(axes, {"before": before, "after": after}.items()):
     words, p = zip(*found[::-1])
@@ -386,18 +391,26 @@ for ax, (title, found) in zip(axes, {"before": before, "after": after}.items()):
     ax.set(title=title, xlabel="probability", xlim=(0, 1))
 show(
     fig,
-    alt=f"Likeliest next tokens after '{beginning}'. Before training six unrelated "
-    "tokens with almost no probability each; afterwards one token, ' contest', has "
-    "nearly all.",
+    alt="Likeliest next tokens after a story and the question how somebody feels. Before "
+    "training six unrelated tokens with almost no probability each; afterwards names of "
+    "feelings share nearly all of it.",
 )
 
 # %% [markdown]
-# **What you should see.** Left: all bars are almost zero (1 in 1 500 each), for unrelated tokens. Right:
-# one long bar. In the village there are singing *contests*, and the model has found out.
+# **What you should see.** Left: all bars are almost zero (1 in 1 500 each), for unrelated tokens. (A
+# question mark in a diamond is a single byte that is no letter by itself; lesson 06.) Right: words for
+# feelings, with nearly all of the probability. It has found out what *kind* of word must follow here, and
+# has an opinion which.
 
 # %%
 assert max(p for _, p in before) < 0.02  # close to 1 / 1500 each
-assert after[0][0] == " contest" and after[0][1] > 0.5
+feelings = {
+    q.answer[:3]
+    for s, _ in islice(short_stories(0, "en"), 300)
+    for q in s.questions("en")
+    if q.kind == "feeling"
+}
+assert all(word.strip()[:3] in feelings for word, _ in after[:2])
 
 # %% [markdown]
 # ## 7 Does it answer? (10 min)
@@ -496,6 +509,10 @@ draw_scores(lazy=baseline, tour=tour)
 # **What you should see.** *Feeling* stands clearly above the lazy student. The other two kinds do
 # not: there the right answer is one of dozens of names or places, and has to be *fetched* from the story.
 # Fetching is what attention is for (lesson 09), and a model needs far more than a minute to learn it.
+#
+# Mind the blind spot of this interval: where *all* answers are right (or all wrong) it has no width,
+# because drawing anew cannot bring up a mistake that was never made. With n questions and no mistake the
+# true share of mistakes may still be as large as about 3/n.
 #
 # A difference needs its own interval. Both "students" sat the same questions, so we take the difference
 # question by question:
@@ -632,8 +649,8 @@ draw_scores(lazy=baseline, tour=tour, tiny=tiny_score)
 
 # %% [markdown]
 # **What you should see.** Twenty minutes are not the cure: *feeling* is learned, as in ours, and the other
-# two kinds still are not. So larger and longer does not help with everything at once. What the twenty
-# minutes did buy is width: a second language, and real prose.
+# two kinds still are not. Larger and longer does not help with everything at once. What did the twenty
+# minutes buy, then? It predicts the stories better, byte for byte, and it has a second language:
 
 # %% tags=["nbval-ignore-output", "label-tiny-score"]
 for kind, found in tiny_score.items():
@@ -643,7 +660,7 @@ tiny_bits = bits_per_byte(tiny_nats, sum(len(text.encode()) for text in unread))
 print(
     f"bits a byte on the unread stories: tour {tour_bits:.2f}, tiny {tiny_bits:.2f}"
 )
-assert 0.1 < tiny_bits < 2 and tiny_score["feeling"].value > 0.6
+assert tiny_bits < tour_bits and tiny_score["feeling"].value > 0.6
 assert (
     tiny_score["who_did"].value < 0.3
 )  # once it is better: rewrite the text above

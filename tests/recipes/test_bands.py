@@ -1,6 +1,7 @@
 """Bands: smoothing and interval by hand, the shipped band beside the settings it is for."""
 
 import json
+import shutil
 
 import pytest
 
@@ -9,6 +10,7 @@ from minillm.recipes.bands import (
     TOUR_SEEDS,
     WINDOW,
     band_of,
+    make_tour_band,
     smooth,
     tour_hash,
     tour_settings,
@@ -64,3 +66,20 @@ def test_the_shipped_band_is_that_of_the_settings():
 
 def test_the_lessons_own_seed_is_not_in_the_band():
     assert 0 not in TOUR_SEEDS
+
+
+def test_the_shipped_band_comes_from_the_recorded_runs(tmp_path):
+    recorded = DATA / "results" / "bands" / "00_tour"
+    shutil.copytree(recorded, tmp_path / "results" / "bands" / "00_tour")
+    made = make_tour_band(tmp_path)  # every run is there, so nothing is trained
+    shipped = DATA / "bands" / "00_tour.json"
+    assert made.read_text("utf-8") == shipped.read_text("utf-8")
+
+
+def test_every_setting_is_part_of_the_hash(monkeypatch):
+    before = tour_hash()
+    for name, value in (("TOUR_TEXTS", 10), ("TOUR_KINDS", ("why",)), ("WINDOW", 7)):
+        with monkeypatch.context() as changed:
+            changed.setattr(f"minillm.recipes.bands.{name}", value)
+            assert tour_hash() != before
+    assert tour_hash() == before
