@@ -119,6 +119,21 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(server, tmp_path):
     assert got.n_fetched == len(BODY)  # and not a byte twice
 
 
+def test_a_short_answer_is_seen_where_requests_does_not_see_it(server, tmp_path, monkeypatch):
+    """Before version 2.32 `requests` took a short answer for a whole one."""
+    asked = fetch.requests.get
+
+    def lenient(*arguments, **settings):
+        answer = asked(*arguments, **settings)
+        answer.raw.enforce_content_length = False
+        return answer
+
+    monkeypatch.setattr(fetch.requests, "get", lenient)
+    server.break_at = [20 * K]
+    assert get(server, tmp_path).path.read_bytes() == BODY
+    assert server.sent == [20 * K, 44 * K]
+
+
 def test_after_three_breaks_it_says_so_and_the_next_run_goes_on(server, tmp_path):
     server.break_at = [7 * K] * 3
     with pytest.raises(ConnectionError, match=f"broke off after {21 * K} bytes, which are kept"):
