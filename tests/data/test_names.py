@@ -40,6 +40,8 @@ def test_a_minimum_keeps_fewer_languages(names):
     assert set(few) < set(names) < set(many)
     assert all(list(found) == sorted(found) for found in few.values())
     assert all(len(found) >= 550 for found in few.values())
+    fewest = min(map(len, few.values()))
+    assert set(parallel_names(fewest)) == set(few)  # just enough is enough
     assert list(few) == sorted(few)
     with pytest.raises(ValueError, match="minimum must be at least 1, got 0"):
         parallel_names(0)
