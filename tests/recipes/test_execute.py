@@ -2,11 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from minillm.recipes import Run, execute, from_dict, open_model
+from minillm.recipes.execution import validation_loss
 from minillm.recipes.publish import answer, publish, text_nats
+from minillm.recipes.tokens import Rows
+from minillm.tokenizer import Tokenizer
 from minillm.train import load_checkpoint, read_metrics
 
 
@@ -57,6 +61,28 @@ def test_stopped_and_gone_on_with_is_the_undisturbed_run(small_run, tmp_path, mo
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
 
 
+class Successor(torch.nn.Module):
+    """Gives the next number the logit 3, all others of 50 the logit 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.logit = torch.nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, x):
+        return self.logit * torch.nn.functional.one_hot(x + 1, 50)
+
+
+def test_validation_loss_by_hand(small_run):
+    counting = np.arange(17) + np.array([[0], [5], [9], [30]])
+    right, wrong = np.log(np.exp(3) + 49) - 3, np.log(np.exp(3) + 49)
+    rows = Rows(None, counting.ravel(), 17, 4.0)
+    assert validation_loss(Successor(), rows, small_run) == pytest.approx(right)
+    rows = Rows(None, np.concatenate([counting[:2], counting[2:, ::-1]]).ravel(), 17, 4.0)
+    assert validation_loss(Successor(), rows, small_run) == pytest.approx((right + wrong) / 2)
+    first = validation_loss(Successor(), rows, small_run, n_batches=1)  # two rows
+    assert first == pytest.approx(right)
+
+
 def test_nothing_is_overwritten_and_nothing_mixed_up(small_run, change, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(ValueError, match="no checkpoint to go on from; leave --resume out"):
@@ -91,6 +117,17 @@ def test_an_altered_checkpoint_is_refused_by_name(small_run, tmp_path):
     raw[-1] ^= 1
     weights.write_bytes(raw)
     with pytest.raises(ValueError, match=r"model.safetensors is cut short or altered"):
+        open_model(str(tmp_path / "out"))
+
+
+def test_a_model_is_not_opened_with_another_tokenizer(small_run, change, tmp_path):
+    single_bytes = {i: bytes([i]) for i in range(256)}
+    Tokenizer(single_bytes, [], ["<|endoftext|>"]).save(tmp_path / "tokenizer")
+    run = change(small_run, "data", tokenizer=str(tmp_path / "tokenizer"))
+    execute(run, tmp_path / "out", progress=False)
+    assert open_model(str(tmp_path / "out"))[1].n_vocab == 257
+    Tokenizer(single_bytes, [], ["<|endoftext|>", "<|pad|>"]).save(tmp_path / "tokenizer")
+    with pytest.raises(ValueError, match="was trained with another tokenizer"):
         open_model(str(tmp_path / "out"))
 
 
