@@ -184,6 +184,6 @@ BUGS = [
         "t.steps * t.accumulate * t.batch_size * t.context",
         "t.steps * t.batch_size * t.context",
         "a plan forgets that gradients are accumulated",
-        "recipes/test_command_line.py",
+        "recipes/test_command_line.py::test_plan_by_hand",
     ),
 ]
