@@ -38,16 +38,16 @@ WINDOW = 50
 def tour_settings() -> tuple[TrainConfig, OptimizerConfig]:
     """How the run of lesson 00 is trained: under a minute on one core."""
     settings = TrainConfig(
-        steps=800,
+        steps=1_000,
         batch_size=8,
         context=TOUR_CONTEXT,
         warmup_steps=30,
         min_lr_ratio=0.05,
         log_every=0,
-        eval_every=200,
+        eval_every=250,
         precision="float32",
     )
-    return settings, OptimizerConfig(lr=5e-3, weight_decay=0.1)
+    return settings, OptimizerConfig(lr=1e-2, weight_decay=0.1)
 
 
 def tour_losses(seed: int) -> list[float]:
@@ -90,7 +90,14 @@ def tour_losses(seed: int) -> list[float]:
 
 def tour_model() -> Any:
     """The shape of the model of lesson 00."""
-    return decoder(TOUR_VOCABULARY, d_model=64, n_layers=2, n_heads=4, context=TOUR_CONTEXT)
+    return decoder(
+        TOUR_VOCABULARY,
+        d_model=64,
+        n_layers=2,
+        n_heads=4,
+        context=TOUR_CONTEXT,
+        tie_embeddings=False,
+    )
 
 
 def smooth(losses: list[float], window: int = WINDOW) -> dict[int, float]:

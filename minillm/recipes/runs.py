@@ -29,15 +29,24 @@ BASE_MIXTURE = (
 
 
 def decoder(
-    vocab_size: int, d_model: int, n_layers: int, n_heads: int, context: int, **attention: int
+    vocab_size: int,
+    d_model: int,
+    n_layers: int,
+    n_heads: int,
+    context: int,
+    *,
+    tie_embeddings: bool = True,
+    **attention: int,
 ) -> DecoderConfig:
-    """A LLaMA-shaped decoder: RMSNorm before each part, RoPE, SwiGLU, tied embedding.
+    """A LLaMA-shaped decoder: RMSNorm before each part, RoPE, SwiGLU.
 
     The feed-forward width is 8/3 of d_model, rounded up to a multiple of 16, so that its three
     matrices hold as many numbers as two of width 4 d_model (lesson 12 derives the 8/3).
 
     Args:
         vocab_size: V. d_model: D. n_layers, n_heads, context: as in `DecoderConfig`.
+        tie_embeddings: use the embedding as the output matrix, too. Untied, a very small model
+            learns much earlier to fetch a name from its text: see lesson 00.
         attention: further fields of `AttentionConfig`, such as n_kv_heads=2.
 
     Source: Touvron et al. 2023, arXiv:2302.13971, section 2.2; Shazeer 2020, arXiv:2002.05202.
@@ -51,6 +60,7 @@ def decoder(
         attention=AttentionConfig(n_heads=n_heads, **attention),  # type: ignore[arg-type]
         feedforward=FeedForwardConfig(kind="swiglu", width=width),
         position=PositionConfig(kind="rope"),
+        tie_embeddings=tie_embeddings,
     )
 
 
@@ -86,11 +96,13 @@ def draft() -> Run:
 
 
 def tiny() -> Run:
-    """The base model of the lessons before 27, about 1.5 M parameters."""
+    """The base model of the lessons before 27, about 1.6 M parameters."""
     return Run(
         name="tiny",
-        model=decoder(COURSE_VOCABULARY, d_model=128, n_layers=4, n_heads=4, context=128),
-        optimizer=OptimizerConfig(lr=3e-3, weight_decay=0.1),
+        model=decoder(
+            COURSE_VOCABULARY, d_model=96, n_layers=4, n_heads=4, context=128, tie_embeddings=False
+        ),
+        optimizer=OptimizerConfig(lr=6e-3, weight_decay=0.1),
         train=TrainConfig(
             steps=1_600,
             batch_size=16,

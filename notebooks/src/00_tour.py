@@ -191,7 +191,12 @@ from minillm.recipes import decoder
 from minillm.recipes.bands import tour_model
 
 config = decoder(
-    tokenizer.n_vocab, d_model=64, n_layers=2, n_heads=4, context=context
+    tokenizer.n_vocab,
+    d_model=64,
+    n_layers=2,
+    n_heads=4,
+    context=context,
+    tie_embeddings=False,  # section 7 comes back to this
 )
 torch.manual_seed(0)
 model = Decoder(config)
@@ -351,7 +356,7 @@ recent = sum(losses[-50:]) / 50
 print(f"{seconds:.0f} seconds of one core")
 print(f"training   {recent:.2f} nats a token")
 print(f"validation {validation[settings.steps]:.2f} nats a token")
-assert 0.6 < recent < 1.0  # five other seeds: 0.76 to 0.79
+assert 0.4 < recent < 1.0  # the band of section 8 shows five other seeds
 assert abs(validation[settings.steps] - recent) < 0.2
 print("far below the uniform guess, and not learned by heart")
 
@@ -509,9 +514,11 @@ def draw_scores(**scores):
 draw_scores(lazy=baseline, tour=tour)
 
 # %% [markdown]
-# **What you should see.** *Feeling* stands clearly above the lazy student. The other two kinds do
-# not: there the right answer is one of dozens of names or places, and has to be *fetched* from the story.
-# Fetching is what attention is for (lesson 09), and a model needs far more than a minute to learn it.
+# **What you should see.** *Feeling* stands far above the lazy student, and so, as a rule, does *who*. For
+# *who* the right answer is one of dozens of names and must be *fetched* from the story: that is what
+# attention is for (lesson 09). It is learned suddenly, in the second half; with bad luck in the random
+# numbers it comes too late for this minute. *Where* is not learned: the person has walked about, and
+# the *last* of several places counts.
 #
 # Mind the blind spot of this interval: where *all* answers are right (or all wrong) it has no width,
 # because drawing anew cannot bring up a mistake that was never made. With n questions and no mistake the
@@ -536,7 +543,8 @@ for kind, d in differences.items():
     clear = "clearly better" if d.low > 0 else "no clear difference"
     print(f"{kind:12} {d.value:+.2f} [{d.low:+.2f}, {d.high:+.2f}]  {clear}")
 assert differences["feeling"].value > 0.05
-print("one kind of question is learned in a minute; two are not")
+clear = [kind for kind, d in differences.items() if d.low > 0]
+print(f"learned in a minute: {len(clear)} of {len(KINDS)} kinds")
 
 # %% [markdown]
 # Does it really read? A control: we ask the same questions about feelings, but below the *wrong* story.
@@ -556,8 +564,8 @@ print(f"own story {right / len(feel):.2f}, another's story {wrong / len(feel):.2
 assert wrong < right
 
 # %% [markdown]
-# It reads. And what does it say to *who*? Something of the right *form*: it has learned that a name
-# must follow, but not which one. We put a rule of one line beside it: *say the first name in the story*.
+# It reads. But *how well* does it read? For *who* we put a rule of one line beside it: *say the first name
+# in the story*. The main person comes first, and does most things.
 
 # %% tags=["nbval-ignore-output", "label-names"]
 who = [(got, *pair) for got, pair in zip(given, exam) if pair[1].kind == "who_did"]
@@ -573,11 +581,17 @@ right = sum(got == q.answer for got, _, q in who)
 rule = sum(first_name(text) == q.answer for _, text, q in who)
 print(f"{named} of {len(who)} answers are names, {right} the right one;", end=" ")
 print(f"the rule gets {rule}")
-assert named > 0.5 * len(who) and rule > right
+assert named > 0.8 * len(who)
 
 # %% [markdown]
-# The rule wins by far, because we *told* it where to look. A model has to find that out by itself, from
-# examples; when models are trained longer, it comes late and rather suddenly (Olsson et al. 2022).
+# So a good part of what looks like understanding can be had by a very simple rule, and the model may have
+# found no more than that. Always put the simplest rule that you can think of beside a score.
+#
+# **Try it.** Most small models share one table between their first and their last layer (*tied
+# embeddings*, 共享词嵌入); it saves memory. Set `tie_embeddings=True` in section 4 and run again. In our one
+# trial *who* then stayed at the level of the lazy student for the whole minute, though the loss curve
+# hardly looked different. Fetching from the text often comes late and suddenly (Olsson et al. 2022), and a
+# detail can decide whether it comes at all.
 #
 # ## 8 Is my curve normal? (6 min)
 #
@@ -642,7 +656,7 @@ assert unshifted[-1] < 0.5 * losses[59] and too_slow[-1] > 1.5 * losses[59]
 #
 # ## 9 Twenty minutes instead of one (6 min)
 #
-# Is the method at fault, or the minute? With the course comes a model, `tiny`, that was made with the
+# What does more time buy? With the course comes a model, `tiny`, that was made with the
 # *same code*: larger, with the course's own tokenizer, on both languages and some real prose, for about
 # twenty minutes on such a machine. It sits the same examination.
 
@@ -660,9 +674,10 @@ tiny_score = score(given_tiny)
 draw_scores(lazy=baseline, tour=tour, tiny=tiny_score)
 
 # %% [markdown]
-# **What you should see.** Twenty minutes are not the cure: *feeling* is learned, as in ours, and the other
-# two kinds still are not. Larger and longer does not help with everything at once. What did the twenty
-# minutes buy, then? It predicts the stories better, byte for byte, and it has a second language:
+# **What you should see.** Look where the intervals overlap before you call one model better. `tiny` is no
+# winner here: it has spread its twenty minutes over two languages, ten kinds of question and real prose,
+# and the minute model studied for nothing but this examination. What the breadth buys is a second
+# language, and the bits per byte on stories:
 
 # %% tags=["nbval-ignore-output", "label-tiny-score"]
 for kind, found in tiny_score.items():
@@ -672,10 +687,7 @@ tiny_bits = bits_per_byte(tiny_nats, sum(len(text.encode()) for text in unread))
 print(
     f"bits a byte on the unread stories: tour {tour_bits:.2f}, tiny {tiny_bits:.2f}"
 )
-assert tiny_bits < tour_bits and tiny_score["feeling"].value > 0.6
-assert (
-    tiny_score["who_did"].value < 0.3
-)  # once it is better: rewrite the text above
+assert tiny_bits < tour_bits
 
 # %% [markdown]
 # The same examination in Chinese, and the first answers:
@@ -690,7 +702,7 @@ for s, text in islice(short_stories(1, "zh"), 100, 130):
         asked[q.kind] += 1
         right[q.kind] += got == q.answer
 print({kind: f"{right[kind]} of {asked[kind]}" for kind in KINDS})
-assert right["feeling"] / asked["feeling"] > 0.4
+assert 0 < right.total() < asked.total()
 
 # %% [markdown]
 # ## 10 The map (3 min)
@@ -948,7 +960,8 @@ print(f"arithmetic  {llama / ours * 1e12 / our_tokens:>9.0e} times ours")
 # - Training moves all parameters a little against the loss, again and again: a cliff, then a slope.
 # - Bits per byte compare models with different tokenizers.
 # - Answering is continuing a text in which answers follow questions. A score needs a baseline and an
-#   interval. In a minute our model learned one kind of question and not the others.
+#   interval, and the simplest rule beside it. Some kinds of question are learned in a minute, others
+#   are not.
 # - Know what a healthy curve looks like; a loss that is too good is a bug until shown otherwise.
 #
 # ## Questions
