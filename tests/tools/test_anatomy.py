@@ -64,6 +64,16 @@ def test_each_missing_part_is_named(edit, old, new, words):
     assert any(words in line for line in edit(old, new))
 
 
+def test_a_cell_just_within_the_limits_is_in_order(edit):
+    assert (
+        edit("print('the root of 16 is'", "\n" * 29 + "print('the root of 16 is'") == []
+    )  # 30 lines
+
+
+def test_a_line_just_within_the_limit_is_in_order(edit):
+    assert edit("object()", "object()  #" + "-" * 77) == []  # 88 columns
+
+
 def test_the_order_of_the_ending(edit):
     assert any("in this order" in line for line in edit("## Recap", "## Next\n\n## Recap"))
 

@@ -63,6 +63,19 @@ def test_a_mutant_that_survives_is_named(course):
         prove(course)
 
 
+def test_a_mutant_leaves_nothing_behind(course):
+    path = course.sources / "mutants" / "98_sample.py"
+    first = "left_over = 1\ndef my_mask(T, S):\n    return left_over\n"
+    right = (
+        "def my_mask(T, S):\n    assert 'left_over' not in globals()\n"
+        "    return torch.arange(S) <= torch.arange(T)[:, None] + S - T\n"
+    )
+    extra = f'MUTANTS["my_mask"] += [("first", {first!r}), ("no mutant at all", {right!r})]\n'
+    path.write_text(path.read_text() + extra)
+    with pytest.raises(LessonError, match="not caught: my_mask: no mutant at all"):
+        prove(course)
+
+
 def test_four_mutants_are_too_few(course):
     path = course.sources / "mutants" / "98_sample.py"
     path.write_text(path.read_text() + 'MUTANTS["my_mask"].pop()\n')

@@ -6,12 +6,13 @@ import re
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools.lock import parse_pins, write
+from tools.lock import freeze, parse_pins, write
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = parse_pins((ROOT / "requirements.txt").read_text())
@@ -85,6 +86,12 @@ def test_pyproject_asks_for_the_same_packages():
 def test_pins_are_read_with_comments_and_case():
     text = "# head\n-r other.txt\nPyYAML==6.0.3\nbeautifulsoup4==4.1  # soup\nA_b==1+cpu\n"
     assert parse_pins(text) == {"pyyaml": "6.0.3", "beautifulsoup4": "4.1", "a-b": "1+cpu"}
+
+
+def test_a_lock_holds_no_local_version_and_no_pip(monkeypatch):
+    listed = SimpleNamespace(stdout="torch==2.13.0+cpu\npip==26.1\nNumPy==2.4.0\n")
+    monkeypatch.setattr("tools.lock.subprocess.run", lambda *_, **__: listed)
+    assert freeze(Path("python")) == {"numpy": "2.4.0", "torch": "2.13.0"}
 
 
 def test_a_written_lock_reads_back(tmp_path, monkeypatch, capsys):
