@@ -503,7 +503,7 @@ def draw_scores(**scores):
         ax.bar(at, value, 0.23, label=name, yerr=error, capsize=3, hatch=hatch)
     ax.set_xticks(range(len(found)), list(found))
     ax.set(ylabel="exact match", ylim=(0, 1.02))
-    ax.legend(ncols=3, loc="upper right")
+    fig.legend(ncols=3, loc="outside upper center")
     told = "; ".join(f"{n} {f['all'].value:.0%}" for n, f in scores.items())
     show(
         fig,
