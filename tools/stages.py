@@ -51,7 +51,11 @@ STAGES = (
     Stage("floors", "imports point down", (("-m", "pytest", "tests/test_imports.py"),)),
     Stage("corpora", "the texts of the course", (("-m", "minillm.data.corpora"),)),
     Stage("unit", "unit tests", ((*PYTEST, "-m", NOT_UNIT, "tests"),)),
-    Stage("dist", "tests with several processes", (("-m", "pytest", "-m", "dist", "tests"),)),
+    Stage(
+        "dist",
+        "tests with several processes",
+        (("-m", "pytest", "-m", "dist and not slow and not gpu", "tests"),),
+    ),
     Stage(
         "notebooks",
         "built lessons match their masters, generated pages are up to date",

@@ -14,7 +14,10 @@ from minillm.train import has_checkpoint, load_checkpoint, read_metrics
 
 PROGRAM = Path(__file__).with_name("killed_run.py")
 STEPS, SAVE_EVERY = 12, 2
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+pytestmark = [
+    pytest.mark.dist,
+    pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL"),
+]
 
 draw = random.Random(20261121)
 MOMENTS = [
