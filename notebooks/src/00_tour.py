@@ -263,7 +263,7 @@ print(fill(samples["before"], 76))
 # > **Taken on trust until lesson 20: the recipe.** How far to move (the *learning rate*, 学习率, which
 # > first rises and then falls), how to weigh past gradients (AdamW), and when to cut them. The values
 # > are ordinary ones for a model this small; they are kept in the package, because the recorded runs of
-# > section 8 use the same. The loop is `minillm/train/train.py`, one page.
+# > section 8 use the same. The loop is `minillm/train/loop.py`, one page.
 
 # %%
 from minillm.recipes.bands import tour_settings
