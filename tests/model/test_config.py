@@ -118,7 +118,8 @@ def test_what_cannot_be_built_is_refused(settings, words):
 
 @pytest.mark.parametrize("kind", ["learned", "sinusoidal", "alibi", "none"])
 def test_odd_heads_are_fine_without_rope(kind):
-    dataclasses.replace(BASE, d_model=12, position=PositionConfig(kind))
+    odd = dataclasses.replace(BASE, d_model=12, position=PositionConfig(kind))
+    assert odd.head_width % 2 == 1
 
 
 @pytest.mark.parametrize("name", ["base", "untied", "plain", "wide heads", "deep"])

@@ -238,6 +238,7 @@ def test_tables_made_in_inference_mode_do_not_spoil_training():
     with torch.inference_mode():
         model(IDS)
     model(IDS).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
 @torch.no_grad()

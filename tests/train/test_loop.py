@@ -254,8 +254,8 @@ def test_config_names_the_bad_value(setting, words):
 
 
 def test_edges_of_the_config_are_allowed():
-    config(warmup_steps=6, min_lr_ratio=0.0, clip=math.inf)
-    config(min_lr_ratio=1.0)
+    assert config(warmup_steps=6, min_lr_ratio=0.0, clip=math.inf).clip == math.inf
+    assert config(min_lr_ratio=1.0).min_lr_ratio == 1.0
 
 
 def test_the_loop_is_one_page():
