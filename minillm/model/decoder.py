@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from minillm.model.block import Block
 from minillm.model.cache import KVCache
 from minillm.model.config import DecoderConfig, count_parameters
+from minillm.model.documents import document_mask, document_positions
 from minillm.model.layers import Embedding, Linear
 from minillm.model.norm import LayerNorm, RMSNorm, make_norm
 from minillm.model.position import alibi_bias, alibi_slopes, sinusoidal
@@ -73,6 +74,7 @@ class Decoder(nn.Module):
         mask: Tensor | None = None,
         positions: Tensor | None = None,
         causal: bool = True,
+        documents: Tensor | None = None,
     ) -> Tensor:
         """Predict what follows each position.
 
@@ -83,17 +85,22 @@ class Decoder(nn.Module):
             positions: of the ids, (T,) or (B, T); None counts on from the length of the cache.
                 ALiBi ignores them: it counts the distance within the row.
             causal: False lets every position see every other, as an encoder does.
+            documents: numbers, (B, T), that say where one document ends and the next begins.
+                Attention stays within a document, and positions start anew in each (unless
+                positions are given). None: a row is one document.
 
         Returns:
             Logits, (B, T, V), in the dtype of the weights.
 
         Raises:
             ValueError: if the ids are not (B, T) integers in [0, V), do not fit in the cache, or
-                reach beyond the table of learned positions.
+                reach beyond the table of learned positions; or if documents do not fit the ids,
+                or come together with a cache.
         """
-        return self.logits(
-            self.features(ids, cache=cache, mask=mask, positions=positions, causal=causal)
+        x = self.features(
+            ids, cache=cache, mask=mask, positions=positions, causal=causal, documents=documents
         )
+        return self.logits(x)
 
     def features(
         self,
@@ -103,6 +110,7 @@ class Decoder(nn.Module):
         mask: Tensor | None = None,
         positions: Tensor | None = None,
         causal: bool = True,
+        documents: Tensor | None = None,
     ) -> Tensor:
         """Compute the last hidden state, (B, T, D), normalised; arguments as in forward.
 
@@ -113,6 +121,15 @@ class Decoder(nn.Module):
         if cache is not None:
             cache.check_room(B, T)
             start = cache.length
+        if documents is not None:
+            if cache is not None or documents.shape != ids.shape:
+                raise ValueError(
+                    f"documents {tuple(documents.shape)} must have the shape of the ids, {(B, T)}, "
+                    "and cannot be used with a cache: decode one document a row"
+                )
+            own = document_mask(documents)  # (B, 1, T, T)
+            mask = own if mask is None else mask & own
+            positions = document_positions(documents) if positions is None else positions
         x = self._embed(ids, positions, start)  # (B, T, D)
         rotation = self._rotation(x, positions, start)
         bias = self._alibi(x, start)
