@@ -9,6 +9,8 @@ for one step is not mixed with another's. What is *not* planted is not there:
 
     no two base documents share a run of 13 words, a line, or a tenth of their word 5-grams;
     none holds what looks like personal data, or like markup.
+
+Pages that carry the same lines of boilerplate in the same order may share a run of 13 words.
 """
 
 import random
