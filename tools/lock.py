@@ -1,6 +1,7 @@
 """Make requirements.txt and requirements-test.txt from the short lists beside them.
 
-    python -m tools.lock
+    python -m tools.lock           everything afresh, as new as it can be
+    python -m tools.lock --keep    what is pinned stays pinned; only what is new in a list is added
 
 Two installs into a throw-away environment: first requirements.in, then requirements-test.in with
 the first lock as a constraint, so that the second never contradicts it. What pip resolved is
@@ -36,12 +37,18 @@ def freeze(python: Path) -> dict[str, str]:
     return {name: pins[name] for name in sorted(pins) if name != "pip"}
 
 
-def lock() -> None:
-    """Resolve both lists afresh and write both locks."""
+def lock(keep: bool = False) -> None:
+    """Resolve both lists and write both locks.
+
+    Args:
+        keep: take the pins of the present locks as constraints, so that no version moves.
+    """
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        pip = [python, "-m", "pip", "install", "--quiet"]
+        pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet"]
+        if keep:
+            pip += ["-c", present_pins(Path(folder))]
         subprocess.run([*pip, "-r", ROOT / "requirements.in"], check=True)
         run = freeze(python)
         write("requirements.txt", "requirements.in", "", run)
@@ -49,6 +56,16 @@ def lock() -> None:
         subprocess.run([*pip, "-r", ROOT / "requirements-test.in", *constraint], check=True)
         test = {name: pin for name, pin in freeze(python).items() if name not in run}
         write("requirements-test.txt", "requirements-test.in", "-r requirements.txt\n", test)
+
+
+def present_pins(folder: Path) -> Path:
+    """Write the pins of both present locks into one file of constraints."""
+    pins: dict[str, str] = {}
+    for name in ("requirements.txt", "requirements-test.txt"):
+        pins |= parse_pins((ROOT / name).read_text())
+    path = folder / "constraints.txt"
+    path.write_text("".join(f"{name}=={version}\n" for name, version in pins.items()))
+    return path
 
 
 def write(target: str, source: str, extra: str, pins: dict[str, str]) -> None:
@@ -59,4 +76,4 @@ def write(target: str, source: str, extra: str, pins: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(lock())
+    sys.exit(lock(keep="--keep" in sys.argv[1:]))
