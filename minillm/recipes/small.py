@@ -1,8 +1,9 @@
 """Small models for experiments about text: one call trains, one call measures.
 
 The lessons on data ask again and again: what does this change of the *text* do to the model? So
-everything else is held fixed here: one shape, one recipe, a given number of steps. A run takes
-about ten seconds of one core, so that five seeds of a few settings are affordable.
+everything else is held fixed here: one shape, one recipe, a given number of steps. A run is kept
+below a fixed number of operations, so that five seeds of a few settings stay affordable on two
+slow cores.
 
 Shape letters: B batch, T context.
 """
@@ -24,6 +25,9 @@ BYTE_END = 256
 """End of text in the vocabulary of bytes (`byte_ids`), which has 257 entries."""
 N_BYTES_VOCAB = 257
 
+MAX_FLOPS = 1.5e11
+"""Most that one run of `train_small` may cost: some 5 s of a fast core, 30 s of a busy slow one."""
+
 Encode = Callable[[str], Sequence[int]]
 
 
@@ -43,10 +47,18 @@ class SmallConfig:
     n_layers: int = 2
     n_heads: int = 4
     context: int = 64
-    steps: int = 400
-    batch_size: int = 16
+    steps: int = 300
+    batch_size: int = 8
     lr: float = 5e-3
     warmup_steps: int = 20
+
+    @property
+    def flops(self) -> float:
+        """Operations of the run, 6 N D with the output matrix counted in N (lesson 25)."""
+        width = -(-8 * self.d_model // 3 // 16) * 16
+        n = self.n_layers * (4 * self.d_model**2 + 3 * self.d_model * width)
+        n += -(-self.vocab_size // 128) * 128 * self.d_model
+        return 6.0 * n * self.steps * self.batch_size * self.context
 
 
 def encode_bytes(text: str) -> list[int]:
@@ -105,12 +117,18 @@ def train_small(
         The trained model, in evaluation mode.
 
     Raises:
-        ValueError: if there are fewer tokens than one window.
+        ValueError: if there are fewer tokens than one window, or the run would cost more than
+            MAX_FLOPS.
 
-    Cost: 400 steps of the default shape take about 6 s on one core.
+    Cost: `config.flops`; the default is 1.1e11.
     Lesson: notebooks/02_sources.ipynb
     """
     config = config or SmallConfig()
+    if config.flops > MAX_FLOPS:
+        raise ValueError(
+            f"this run would cost {config.flops:.1e} FLOPs, at most {MAX_FLOPS:.1e} are allowed: "
+            "take fewer steps, a smaller batch, a shorter context or a narrower model"
+        )
     torch.set_num_threads(1)
     batches: Iterable[tuple[Tensor, Tensor]] = (
         BatchSampler(tokens, config.batch_size, config.context, seed=seed)

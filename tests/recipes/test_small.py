@@ -49,8 +49,17 @@ def test_ready_batches_and_a_given_model_are_used():
     batches = iter([(x, x)] * 12)
     assert train_small(batches, 0, config=TINY, model=model) is model
     assert bits_on(model, ["aaaaaaaa"]) < 0.99 * bits_on(make_small(TINY, 3), ["aaaaaaaa"])
+    with pytest.raises(ValueError, match=r"cost .*at most 1.5e\+11 are allowed: take fewer steps"):
+        train_small(batches, 0, config=SmallConfig(steps=500))
     with pytest.raises(ValueError, match="need 17 tokens"):
         train_small(np.zeros(5, np.int64), 0, config=TINY)
+
+
+def test_the_cost_is_six_operations_a_weight_and_token():
+    model = make_small(TINY, 0)  # tied: the output matrix is counted once, and so is it here
+    weights = sum(p.numel() for p in model.parameters() if p.dim() == 2)
+    assert TINY.flops == 6 * weights * 12 * 4 * 16
+    assert SmallConfig().flops < 1.5e11
 
 
 def test_bits_are_those_of_a_loop_over_single_pieces():
