@@ -16,7 +16,16 @@ from minillm.data.shard import Tokens, TokenShard, as_array
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BatchSampler", "TokenShard", "Tokens", "as_array", "get_batch", "windows"]
+__all__ = [
+    "BatchSampler",
+    "TokenShard",
+    "Tokens",
+    "as_array",
+    "check_sizes",
+    "get_batch",
+    "split",
+    "windows",
+]
 
 
 def get_batch(
@@ -46,7 +55,7 @@ def get_batch(
     Lesson: notebooks/09_attention.ipynb
     """
     array = as_array(tokens)
-    _check_sizes(len(array), batch_size, context)
+    check_sizes(len(array), batch_size, context)
     n_starts = len(array) - context
     if isinstance(rng, (int, np.integer)):
         rng = np.random.default_rng(int(rng))
@@ -72,21 +81,36 @@ def windows(
     Returns:
         x and y, both (B, T), int64.
     """
+    return split(_cut(tokens, starts, context))
+
+
+def split(rows: np.ndarray) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Part windows with their last target, (B, T + 1) int64, into x and y, both (B, T)."""
     import torch
 
-    places = np.asarray(starts)[:, None] + np.arange(context + 1)  # (B, T + 1)
-    both = torch.from_numpy(tokens[places].astype(np.int64))  # (B, T + 1)
+    both = torch.from_numpy(rows)
     return both[:, :-1].contiguous(), both[:, 1:].contiguous()
 
 
-def _check_sizes(n_tokens: int, batch_size: int, context: int) -> None:
+def _cut(tokens: np.ndarray, starts: np.ndarray, context: int) -> np.ndarray:
+    """Cut windows of T + 1 tokens, (B, T + 1), int64."""
+    places = np.asarray(starts)[:, None] + np.arange(context + 1)  # (B, T + 1)
+    return tokens[places].astype(np.int64)
+
+
+def check_sizes(n_tokens: int, batch_size: int, context: int, *, of: str = "") -> None:
+    """Refuse sizes that leave no window; `of` names the source in the message.
+
+    Raises:
+        ValueError: if a size is below 1 or there are fewer than T + 1 tokens.
+    """
     if batch_size < 1 or context < 1:
         raise ValueError(
             f"batch_size and context must be at least 1, got {batch_size} and {context}"
         )
     if n_tokens < context + 1:
         raise ValueError(
-            f"a window of {context} and its target need {context + 1} tokens, there are only "
+            f"{of}a window of {context} and its target need {context + 1} tokens, there are only "
             f"{n_tokens}: take a smaller context or more text"
         )
 
@@ -129,7 +153,7 @@ class BatchSampler:
         stride: int | None = None,
     ) -> None:
         self.tokens = as_array(tokens)
-        _check_sizes(len(self.tokens), batch_size, context)
+        check_sizes(len(self.tokens), batch_size, context)
         self.stride = context if stride is None else stride
         if self.stride < 1:
             raise ValueError(f"stride must be at least 1, got {stride}")
@@ -151,10 +175,18 @@ class BatchSampler:
         return self
 
     def __next__(self) -> "tuple[torch.Tensor, torch.Tensor]":
+        return split(self.take())
+
+    def take(self) -> np.ndarray:
+        """Serve a batch as an array, (B, T + 1), int64: the windows and their last targets."""
         first = self.n_served + self.rank * self.batch_size
         chosen = [self._window(i) for i in range(first, first + self.batch_size)]
-        self.n_served += self.world_size * self.batch_size
-        return windows(self.tokens, np.array(chosen) * self.stride, self.context)
+        self.skip(1)
+        return _cut(self.tokens, np.array(chosen) * self.stride, self.context)
+
+    def skip(self, n_batches: int) -> None:
+        """Go on by so many batches without reading them."""
+        self.n_served += n_batches * self.world_size * self.batch_size
 
     def _window(self, i: int) -> int:
         """Return which window is the i-th of the endless row of epochs."""
