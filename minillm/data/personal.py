@@ -9,7 +9,7 @@ harvest applies, has the patterns only; these rules go further in four ways:
   pattern that wants no word character beside a number misses 请拨打283-555-0142。
 - IP addresses of version 6, cards, Chinese identity and mobile numbers, postal addresses.
 - Numbers behind "version" are no addresses.
-- Matches of different kinds never overlap: the kind named first in RULES wins.
+- Matches of different kinds never overlap: the kind that stands first in RULES has the first say.
 
 Names have no written form. The rule for them looks for a title (Dr Mara Quillby, 陈安柏先生), and
 finds no others; that is what `tagger.py` is for.
@@ -49,13 +49,15 @@ _HAN = r"\u4e00-\u9fff"
 _PLACE = rf"(?:(?![在于到往从住寄为是至的了和与请去自向给])[{_HAN}])"
 
 _EMAIL = (
-    r"(?<![A-Za-z0-9_.%+'-])[A-Za-z0-9_%+'-][A-Za-z0-9._%+'-]{0,63}@"
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,6}[A-Za-z]{2,24}(?![A-Za-z0-9-])"
+    r"(?<![A-Za-z0-9_.%+'-])(?<!\|\|\|)[A-Za-z0-9_%+'-][A-Za-z0-9._%+'-]{0,63}@"
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,6}[A-Za-z]{2,24}(?![A-Za-z0-9-]|\|\|\|)"
 )
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-_NETWORK = (
+_IPV4 = (
     rf"{_EDGE}(?<![Vv]ersion )(?<![Rr]elease )(?<!版本)(?<!版本号)(?:{_OCTET}\.){{3}}{_OCTET}{_END}"
-    r"|(?<![A-Za-z0-9_.:])(?<!\|\|\|)(?:[0-9A-Fa-f]{1,4}:|::[0-9A-Fa-f])[0-9A-Fa-f:]{1,37}"
+)
+_IPV6 = (
+    r"(?<![A-Za-z0-9_.:])(?<!\|\|\|)(?:[0-9A-Fa-f]{1,4}:|::[0-9A-Fa-f])[0-9A-Fa-f:]{1,37}"
     r"(?:[0-9A-Fa-f]|::)(?:\.\d{1,3}){0,3}(?![A-Za-z0-9_:]|\.\d|\|\|\|)"
 )
 _CARD = (
@@ -80,28 +82,29 @@ _ADDRESS = (
     rf"{_PLACE}{{2,4}}(?:大道|路|街|巷|弄)\d{{1,5}}号(?:\d{{1,3}}单元)?(?:\d{{1,5}}室)?"
 )
 _NAME = (
-    rf"(?<![A-Za-z0-9_])(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.? {_WORD}(?: {_WORD})?(?![a-z])"
+    rf"(?<![A-Za-z0-9_])(?<!\|\|\|)(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.? {_WORD}(?: {_WORD})?"
+    r"(?![a-z]|\|\|\|)"
     rf"|[{_HAN}]{{2,3}}(?=先生|女士|小姐|老师|教授)"
 )
 
 
-def _is_network(text: str) -> bool:
-    """Say whether text is an address; of version 6 with at least three groups that are written.
+def _is_long_ipv6(text: str) -> bool:
+    """Say whether text is an address of version 6 with at least three groups that are written.
 
     The short ones (`::1`, `::2`) are no persons', and a slice in Python looks the same.
     """
-    return parse_ip(text) is not None and (":" not in text or len(text.split(":")) > 3)
+    return parse_ip(text) is not None and len(text.split(":")) > 3
 
 
-RULES: dict[str, Rule] = {
-    "email": Rule(re.compile(_EMAIL), "@"),
-    "cn_id": Rule(re.compile(_CN_ID), "0123456789", cn_id_ok),
-    "card": Rule(re.compile(_CARD), "0123456789", luhn_ok),
-    "ip": Rule(re.compile(_NETWORK), ".:", _is_network),
-    "cn_mobile": Rule(re.compile(_CN_MOBILE), "1"),
-    "phone": Rule(re.compile(_PHONE), "0123456789"),
-    "address": Rule(re.compile(_ADDRESS), "0123456789"),
-    "name": Rule(re.compile(_NAME), " 先女小老教"),
+RULES: dict[str, tuple[Rule, ...]] = {
+    "email": (Rule(re.compile(_EMAIL), "@"),),
+    "cn_id": (Rule(re.compile(_CN_ID), "0123456789", cn_id_ok),),
+    "card": (Rule(re.compile(_CARD), "0123456789", luhn_ok),),
+    "ip": (Rule(re.compile(_IPV6), ":", _is_long_ipv6), Rule(re.compile(_IPV4), ".")),
+    "cn_mobile": (Rule(re.compile(_CN_MOBILE), "1"),),
+    "phone": (Rule(re.compile(_PHONE), "0123456789"),),
+    "address": (Rule(re.compile(_ADDRESS), "0123456789"),),
+    "name": (Rule(re.compile(_NAME), " 先女小老教"),),
 }
 
 
@@ -116,8 +119,8 @@ def find_personal(
         check: look at check digits, too. Without them one sees what the check is worth.
 
     Returns:
-        Spans from left to right that do not overlap; where two would, the kind that stands first
-        in RULES wins, and within a kind the one that begins first.
+        Spans from left to right that do not overlap: the kinds are sought in the order of RULES,
+        and what one has found is hidden from the next.
 
     Raises:
         ValueError: if a kind is unknown.
@@ -131,13 +134,23 @@ def find_personal(
     if unknown := set(kinds) - set(RULES):
         raise ValueError(f"no rule for {sorted(unknown)}, choose from {', '.join(RULES)}")
     found: list[Span] = []
-    for kind, rule in RULES.items():
-        if kind in kinds and any(sign in text for sign in rule.needs):
+    for kind, rule in ((kind, rule) for kind in RULES if kind in kinds for rule in RULES[kind]):
+        if any(sign in text for sign in rule.needs):
             spans = [Span(*match.span(), kind) for match in rule.pattern.finditer(text)]
             if check and rule.check is not None:
                 spans = [span for span in spans if rule.check(text[span.start : span.end])]
-            found = merge_spans(found, spans)
-    return found
+            text = _barred(text, spans)
+            found += spans
+    return sorted(found)
+
+
+def _barred(text: str, spans: list[Span]) -> str:
+    """Put bars over what was found, as many as it has characters: later rules stop there."""
+    parts, done = [], 0
+    for start, end, _ in spans:
+        parts += [text[done:start], "|" * (end - start)]
+        done = end
+    return "".join([*parts, text[done:]]) if spans else text
 
 
 def merge_spans(first: list[Span], second: list[Span]) -> list[Span]:
