@@ -12,7 +12,7 @@ from minillm.recipes.records import Job
 from minillm.recipes.small import BYTE_END, N_BYTES_VOCAB, SmallConfig, bits_on, stream, train_small
 from minillm.recipes.studies.mixtures import TRAIN_BYTES, domain
 
-CONFIG = SmallConfig(steps=240, batch_size=16, context=64)
+CONFIG = SmallConfig(steps=384, batch_size=8, context=64)
 N_WINDOWS = CONFIG.steps * CONFIG.batch_size
 N_TOKENS = N_WINDOWS * CONFIG.context + 1
 GOOD = "stories-en"

@@ -13,12 +13,12 @@ from minillm.model import Decoder
 from minillm.recipes.records import Job
 from minillm.recipes.small import SmallConfig, bits_on, stream, train_small
 
-TRAIN_BYTES = {"prose": 400_000, "code": 200_000, "stories-en": 100_000, "stories-zh": 50_000}
+TRAIN_BYTES = {"prose": 320_000, "code": 160_000, "stories-en": 80_000, "stories-zh": 40_000}
 """Bytes that there are to train on, of each domain: 8 to 4 to 2 to 1."""
 UNSEEN = "readmes"
 """No model is trained on it."""
 TEST_BYTES = 12_000
-CONFIG = SmallConfig(steps=250, batch_size=16, context=64)
+CONFIG = SmallConfig(steps=384, batch_size=8, context=64)
 
 
 class Domain(NamedTuple):
