@@ -56,6 +56,45 @@ def tokenize(
 
 
 @app.command()
+def clean(
+    folder: Annotated[Path, typer.Argument(help="holds .txt, .md, .html, .jsonl, .warc or .gz")],
+    out: Annotated[Path, typer.Option(help="folder for the corpus and the report")],
+    rules: Annotated[
+        str, typer.Option(help="of c4, gopher, repetition, code; commas between; none: ''")
+    ] = "gopher,repetition",
+    languages: Annotated[str, typer.Option(help="that stay, such as en,zh; default: all")] = "",
+    near: Annotated[
+        float, typer.Option(help="similarity of near duplicates; 0: exact ones only")
+    ] = 0.8,
+    test_set: Annotated[
+        str, typer.Option(help="file of test items, one a line, that must not occur")
+    ] = "",
+    redact: Annotated[bool, typer.Option(help="put placeholders for personal data")] = True,
+) -> None:
+    """Clean a folder of text: rules, duplicates, personal data, with a report.
+
+    Stopped by Ctrl-C, the same command goes on where it was.
+    """
+    from minillm.recipes.cleaning import CleanConfig, clean_folder
+    from minillm.recipes.cleaning.report import summary
+
+    config = CleanConfig(
+        rules=_listed(rules),
+        languages=_listed(languages),
+        near=near,
+        test_set=test_set,
+        redact=redact,
+    )
+    try:
+        report = clean_folder(folder, out, config)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(summary(report))
+    typer.echo(f"corpus {out / 'clean'}, report {out / 'report.html'}")
+
+
+@app.command()
 def plan(
     recipe: Annotated[str, typer.Argument(help="a run (laptop) or a model (llama_7b, gpt2_124m)")],
     overrides: Overrides = None,
@@ -98,6 +137,10 @@ def bench(
     from minillm.recipes.bench import run_benchmarks
 
     raise typer.Exit(run_benchmarks(names or []))
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def main() -> None:

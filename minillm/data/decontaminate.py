@@ -7,7 +7,7 @@ Two ways, which belong together:
 A run of 13 words hardly ever occurs twice by chance; a shorter one may be a common phrase.
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from minillm.data.shingles import word_spans, words
@@ -168,18 +168,46 @@ def contaminated_items(
         on decontamination.
     Lesson: notebooks/04_dedup.ipynb
     """
+    index = index_items(test_items, n, shorter=shorter)
+    return sorted(set().union(*(items_in(text, index) for text in texts)))
+
+
+def index_items(
+    test_items: Sequence[str], n: int = 13, *, shorter: bool = True
+) -> dict[str, list[int]]:
+    """Which test items hold each run of n words: what `items_in` looks runs up in.
+
+    Args:
+        test_items, n, shorter: as in `contaminated_items`.
+
+    Raises:
+        ValueError: if n < 1.
+
+    Lesson: notebooks/04_dedup.ipynb
+    """
     _check(n)
     holds: dict[str, list[int]] = {}
     for number, item in enumerate(test_items):
         for run in ngrams(item, n, shorter=shorter):
             holds.setdefault(run, []).append(number)
-    lengths = {run.count(" ") + 1 for run in holds}
+    return holds
+
+
+def items_in(text: str, index: Mapping[str, Sequence[int]]) -> list[int]:
+    """Numbers of the test items that share a run of words with one text, in increasing order.
+
+    Args:
+        text: a training text.
+        index: from `index_items`.
+
+    Cost: linear in the text, times the number of different lengths of runs.
+    Lesson: notebooks/04_dedup.ipynb
+    """
+    spelled = words(text)
     found: set[int] = set()
-    for text in texts:
-        spelled = words(text)
-        for length in lengths:
-            for i in range(len(spelled) - length + 1):
-                found.update(holds.get(" ".join(spelled[i : i + length]), ()))
+    for length in {run.count(" ") + 1 for run in index}:
+        for i in range(len(spelled) - length + 1):
+            found.update(index.get(" ".join(spelled[i : i + length]), ()))
     return sorted(found)
 
 
