@@ -39,6 +39,8 @@ class Pattern:
 # So these three are boundaries whatever stands left and right of them.
 _SAFE = r"(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})|(?<=\S)(?= )"
 
+_BLOOM_STOPS = r"\s(|).,!?…。，、।۔،"  # characters that end a pre-token of BLOOM
+
 PATTERNS: dict[str, Pattern] = {
     # Radford et al. 2019; the form is tiktoken's, equal to the original and faster.
     "gpt2": Pattern(
@@ -50,13 +52,30 @@ PATTERNS: dict[str, Pattern] = {
         r"| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
         _SAFE,
     ),
+    # BLOOM's, written for Python. Its own form, " ?[^(\s|[.,!?…。，、।۔،])]+", nests one class in
+    # another, so "(", ")" and "|" are in the class too; what it does not match are pre-tokens.
+    "bloom": Pattern(
+        rf" ?[^{_BLOOM_STOPS}]+|(?:(?! [^{_BLOOM_STOPS}])[{_BLOOM_STOPS}])+",
+        rf"(?<=[^{_BLOOM_STOPS}])(?=[{_BLOOM_STOPS}])",
+    ),
+    # GPT-2's, but each digit is a pre-token of its own, and a blank never joins one.
+    "digits": Pattern(
+        r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+"
+        r"|\s+(?=\p{N}|$)|\s+(?!\S)|\s+",
+        rf"{_SAFE}|(?<=\p{{N}})",
+    ),
+    # As SentencePiece cuts for LLaMA: at blanks and around every digit, and by no other rule.
+    "llama": Pattern(
+        r"\p{N}| ?[^\s\p{N}]+|\s+(?=\p{N}|$)|\s+(?!\S)|\s+",
+        r"(?<=\p{N})|(?<=\S)(?= )",
+    ),
     # No pre-tokenisation at all: for the lesson that shows what breaks without it.
     "none": Pattern(r"(?s:.+)"),
 }
 
 
 def resolve(pattern: str) -> Pattern:
-    """The pattern of that name ("gpt2", "cl100k", "none"), or an expression of one's own.
+    """The pattern of that name (a key of PATTERNS), or an expression of one's own.
 
     Raises:
         ValueError: if it is neither a name nor a valid expression.
