@@ -120,10 +120,11 @@ class LinearClassifier:
             for i in draw.permutation(len(bags)):
                 lr = self.lr * (1 - t / n_steps)
                 buckets, x = bags[i]
-                error = softmax(scale * (x @ W[buckets]) + b)
+                rows = W[buckets]
+                error = softmax(scale * (x @ rows) + b)
                 error[targets[i]] -= 1.0
                 scale *= 1 - lr * self.l2
-                W[buckets] -= (lr / scale) * np.outer(x, error)
+                W[buckets] = rows - x[:, None] * (lr / scale * error).astype(np.float32)
                 b -= lr * error
                 if scale < 1e-4:
                     W *= np.float32(scale)

@@ -113,12 +113,13 @@ def bag_of_ngrams(
         text, ngrams, unit, n_buckets: as in `hashed_ngrams`.
 
     Returns:
-        The buckets that occur, sorted, int64; and their x, float64. Both empty for an empty text.
+        The buckets that occur, sorted, int64; and their x, float32. Both empty for an empty text.
 
     Lesson: notebooks/03_quality.ipynb
     """
     buckets, counts = np.unique(hashed_ngrams(text, ngrams, unit, n_buckets), return_counts=True)
-    return buckets, counts / max(1.0, float(np.sqrt((counts.astype(np.float64) ** 2).sum())))
+    length = np.sqrt((counts.astype(np.float64) ** 2).sum())
+    return buckets, (counts / max(1.0, float(length))).astype(np.float32)
 
 
 def _spaced(text: str) -> str:

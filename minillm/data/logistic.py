@@ -49,6 +49,7 @@ def loss_and_gradient(
     loss = l2 / 2 * float((W.astype(np.float64) ** 2).sum())
     dW, db = l2 * W.astype(np.float64), np.zeros(len(b))
     for (buckets, x), y in zip(bags, targets, strict=True):
+        x = x.astype(W.dtype)
         error = softmax(x @ W[buckets] + b)
         loss -= float(np.log(error[y])) / len(bags)
         error[y] -= 1.0

@@ -249,6 +249,9 @@ def test_a_text_is_the_sum_of_its_tokens_and_texts_do_not_run_together():
     row = [START, *text.split(), END]
     by_token = [model.logprob(row[i], row[max(0, i - 2) : i]) for i in range(1, len(row))]
     np.testing.assert_allclose(model.token_nlls(text), np.negative(by_token))
+    many = [*texts, text] * 6  # more than one batch
+    assert model.nll_many(many) == [model.nll_nats(t) for t in many]
+    assert model.nll_many([]) == []
     apart = NgramModel(2, discounts=0.5).fit(["x y", "z x"])
     one = NgramModel(2, discounts=0.5).fit(["x y z x"])
     assert apart.logprob("z", ["y"]) < one.logprob("z", ["y"])
@@ -332,7 +335,7 @@ def test_nothing_to_learn_or_to_score_is_told():
         with pytest.raises(ValueError, match="call fit"):
             use(NgramModel())
     model = NgramModel().fit(["a b", "", "c"])
-    for use in (model.nll_nats, model.perplexity, model.token_nlls):
+    for use in (model.nll_nats, model.perplexity, model.token_nlls, lambda t: model.nll_many([t])):
         with pytest.raises(ValueError, match=r"no word to score in the text ' \\n'"):
             use(" \n")
     with pytest.raises(ValueError, match="<s> is where a text begins"):
