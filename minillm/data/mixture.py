@@ -118,8 +118,8 @@ class MixtureSampler:
             Places in `names`, (n,), int64.
         """
         blocks = range(first // _BLOCK, (first + n - 1) // _BLOCK + 1) if n else ()
-        u = [np.random.default_rng([self.seed, 0, block]).random(_BLOCK) for block in blocks]
-        u = np.concatenate([*u, np.empty(0)])[first % _BLOCK :][:n]
+        made = [np.random.default_rng([self.seed, 0, block]).random(_BLOCK) for block in blocks]
+        u = np.concatenate([*made, np.empty(0)])[first % _BLOCK :][:n]
         at = np.arange(first, first + n)
         found = np.zeros(n, np.int64)
         start = 0
