@@ -50,7 +50,7 @@ def merged_by(form: Form) -> dict[str, list[str]]:
 
     Returns:
         Normal text -> the characters that become it, in order of code points; only those texts to
-        which at least two characters lead, or one that is not the text itself.
+        which a character leads that is not the text itself.
 
     Raises:
         ValueError: if the form is unknown.
@@ -58,10 +58,13 @@ def merged_by(form: Form) -> dict[str, list[str]]:
     Cost: a pass over all 1.1 million code points, about half a second.
     """
     groups: dict[str, list[str]] = {}
-    for code in range(sys.maxunicode + 1):
-        character = chr(code)
-        groups.setdefault(normalise(character, form), []).append(character)
-    return {text: those for text, those in groups.items() if those != [text]}
+    for character in map(chr, range(sys.maxunicode + 1)) if form != "none" else ():
+        if (text := normalise(character, form)) != character:
+            groups.setdefault(text, []).append(character)
+    for text, those in groups.items():
+        if len(text) == 1:
+            those[:] = sorted([text, *those])
+    return groups
 
 
 def changed_characters(texts: Iterable[str], form: Form) -> Counter[str]:
