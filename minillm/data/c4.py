@@ -18,8 +18,8 @@ Citation marks such as [3] or [edit] are cut out of lines first.
 Source: Raffel et al. 2020, Exploring the Limits of Transfer Learning (T5), arXiv:1910.10683,
 section 2.2. The rules on long words, policies and citations are not in the paper but in the
 authors' program (c4_utils.py of tensorflow_datasets). Decisions are those of datatrove 0.10's
-C4QualityFilter, with which a test holds this file equal; C4's removal of repeated three-sentence spans is deduplication
-(lesson 04), its language test is lesson 03's language identification.
+C4QualityFilter, with which a test holds this file equal. C4's removal of repeated three-sentence
+spans is deduplication (lesson 04), its language test is lesson 03's language identification.
 """
 
 import re

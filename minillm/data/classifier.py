@@ -285,7 +285,7 @@ def _classes(texts: Sequence[str], labels: Sequence[Label]) -> tuple[list[Label]
     if len(kinds) > 1 or not kinds <= {str, int, bool}:
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise ValueError(f"labels must be all str or all int, got {names}")
-    classes = sorted(set(found))  # type: ignore[type-var]
+    classes = sorted(set(found))
     if len(classes) < 2:
         raise ValueError(f"fit needs two classes to tell apart, got only {classes[0]!r}")
     place = {label: c for c, label in enumerate(classes)}

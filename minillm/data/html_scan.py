@@ -153,7 +153,8 @@ class _Scanner:
 
     def attributes(self, at: int) -> tuple[dict[str, str], int]:
         """Read attributes up to the end of the tag."""
-        page, found = self.page, {}
+        page = self.page
+        found: dict[str, str] = {}
         while True:
             match = _ATTRIBUTE.match(page, at)
             if not match:

@@ -201,6 +201,8 @@ class _Blocks:
 
     def close(self) -> None:
         """End the block that is being gathered, if it has a word."""
+        if not self.pieces:
+            return
         lines = (" ".join(line.split()) for line in "".join(self.pieces).split("\n"))
         text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
         n_words = count_words(text)

@@ -47,7 +47,8 @@ def _split_head(block: bytes) -> tuple[bytes, bytes]:
 
 def _unchunked(body: bytes, url: str) -> bytes:
     """Join the chunks of an HTTP body: a length in hexadecimal on a line, then so many bytes."""
-    out, at = [], 0
+    out: list[bytes] = []
+    at = 0
     while True:
         end = body.find(b"\n", at, at + 1000)
         size = body[at : max(end, at)].split(b";")[0].strip()

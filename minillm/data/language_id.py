@@ -14,6 +14,7 @@ import numpy as np
 import regex
 
 from minillm.data.classifier import LinearClassifier
+from minillm.data.detection import Share, wilson
 
 UNDETERMINED = "und"
 """The code of no language (ISO 639-2): the text has no letter."""
@@ -167,6 +168,27 @@ def split_names(
             held_out = blake2b(key.encode(), digest_size=8).digest()[0] % _HOLD_OUT == 0
             (ask if held_out else learn)[code].append(name)
     return learn, ask
+
+
+def accuracies(
+    identifier: LanguageIdentifier, texts_by_language: Mapping[str, Sequence[str]]
+) -> dict[str, Share]:
+    """Measure, for each language, which share of its texts is recognised, with an interval.
+
+    Args:
+        identifier: fitted.
+        texts_by_language: {right code: texts that were not learnt from}.
+
+    Returns:
+        {code: right of all, with Wilson's 95 % interval}, which supposes independent texts.
+
+    Lesson: notebooks/03_quality.ipynb
+    """
+    found = {}
+    for code, texts in texts_by_language.items():
+        right = sum(code == answer for answer, _ in identifier.predict_many(texts))
+        found[code] = wilson(right, len(texts))
+    return found
 
 
 def confused_pairs(truth: Sequence[str], found: Sequence[str]) -> list[tuple[tuple[str, str], int]]:

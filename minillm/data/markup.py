@@ -210,7 +210,8 @@ def _expanded(text: str, macros: dict[str, tuple[int, str]], limit: int) -> str:
         if call.start() < at or call.group() not in macros:
             continue
         n_arguments, body = macros[call.group()]
-        arguments, end = [], call.end()
+        arguments: list[str] = []
+        end = call.end()
         while len(arguments) < n_arguments and text[end : end + 1] == "{" and end in closing:
             arguments.append(text[end + 1 : closing[end]])
             end = closing[end] + 1

@@ -119,7 +119,7 @@ class MixtureSampler:
         """
         blocks = range(first // _BLOCK, (first + n - 1) // _BLOCK + 1) if n else ()
         made = [np.random.default_rng([self.seed, 0, block]).random(_BLOCK) for block in blocks]
-        u = np.concatenate([*made, np.empty(0)])[first % _BLOCK :][:n]
+        u: np.ndarray = np.concatenate([*made, np.empty(0)])[first % _BLOCK :][:n]
         at = np.arange(first, first + n)
         found = np.zeros(n, np.int64)
         start = 0

@@ -146,7 +146,8 @@ class NgramModel:
         adjusted = adjusted_counts(grams)
         self._choose_discounts(adjusted)
         below = np.full(n_tokens, 1 / len(self.vocabulary))
-        self._keys, self._log_p, self._log_gamma = [], [], []
+        self._keys: list[np.ndarray] = []
+        self._log_p, self._log_gamma = [], []
         for gram, a, D in zip(grams, adjusted, self.discounts_, strict=True):
             n_contexts = len(self._keys[-1]) if self._keys else 1
             total = np.bincount(gram.prefix, a, n_contexts)

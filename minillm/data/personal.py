@@ -134,7 +134,8 @@ def find_personal(
     if unknown := set(kinds) - set(RULES):
         raise ValueError(f"no rule for {sorted(unknown)}, choose from {', '.join(RULES)}")
     found: list[Span] = []
-    for kind, rule in ((kind, rule) for kind in RULES if kind in kinds for rule in RULES[kind]):
+    wanted = [(kind, rule) for kind in RULES if kind in kinds for rule in RULES[kind]]
+    for kind, rule in wanted:
         if any(sign in text for sign in rule.needs):
             spans = [Span(*match.span(), kind) for match in rule.pattern.finditer(text)]
             if check and rule.check is not None:

@@ -150,7 +150,7 @@ def _counts(n_documents: int, kinds: tuple[str, ...], shares: Mapping[str, float
     _known([*kinds, *shares])
     if n_documents < 20:
         raise ValueError(f"n_documents must be at least 20, got {n_documents}")
-    given = {kind: share for kind, share in (SHARES | dict(shares)).items() if kind in kinds}
+    given = {kind: share for kind, share in {**SHARES, **shares}.items() if kind in kinds}
     bad = [f"{kind} {share}" for kind, share in given.items() if not 0 < share < 1]
     if bad:
         raise ValueError(f"a share must lie between 0 and 1, got {', '.join(bad)}")
@@ -229,7 +229,7 @@ class _Planter:
                 detail = f"{len(passage.split())} words"
                 plant = Plant("substring", i, 0, 0, passage, detail, other)
                 self.insert(i, [plant], [(passage, 0)])
-            similarity = edits.jaccard(*(self.drafts[i].text for i in pair))
+            similarity = edits.jaccard(self.drafts[pair[0]].text, self.drafts[pair[1]].text)
             for i in pair:
                 self.drafts[i].plants = [
                     replace(plant, similarity=similarity) for plant in self.drafts[i].plants

@@ -82,7 +82,9 @@ _END = frozenset("!.?։؟۔।॥။።！．？｡。‼‽⁇⁈⁉⸮")
 
 def _lookup_table() -> dict[str, tuple[str, ...]]:
     """Chunks that are not cut by the rules: the chunk -> its pieces."""
-    table = {word: (word,) for word in [*_ABBREVIATIONS.split(), *_FACES.split()]}
+    table: dict[str, tuple[str, ...]] = {
+        word: (word,) for word in [*_ABBREVIATIONS.split(), *_FACES.split()]
+    }
     table |= {f"{letter}.": (f"{letter}.",) for letter in "abcdefghijklmnopqrstuvwxyzäöü"}
     for stems, endings in _CONTRACTIONS:
         for stem in stems.split():

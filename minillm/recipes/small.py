@@ -195,8 +195,8 @@ def bits_on(
     was_training = model.training
     model.eval()
     for first in range(0, len(pieces), batch_size):
-        x, y = zip(*pieces[first : first + batch_size], strict=True)
-        logits = model(torch.tensor(x))  # (B, T, V)
-        nats += fast_cross_entropy(logits, torch.tensor(y), reduction="sum").item()
+        rows = torch.tensor(pieces[first : first + batch_size])  # (B, 2, T)
+        logits = model(rows[:, 0])  # (B, T, V)
+        nats += fast_cross_entropy(logits, rows[:, 1], reduction="sum").item()
     model.train(was_training)
     return bits_per_byte(nats, sum(len(text.encode("utf-8", "replace")) for text in texts))

@@ -103,9 +103,9 @@ class Unigram:
         for start in range(n):
             node, alone = self._trie, False
             for end in range(start, n):
-                node = node.get(text[end])
-                if node is None:
+                if text[end] not in node:
                     break
+                node = node[text[end]]
                 if _HERE in node:
                     yield start, end + 1, node[_HERE]
                     alone |= end == start

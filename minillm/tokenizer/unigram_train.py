@@ -205,7 +205,7 @@ def expected_counts(words: Mapping[str, int], scores: Scores) -> tuple[Counter[s
     Lesson: notebooks/07a_tokenizers.ipynb
     """
     longest = max(map(len, scores))
-    counts: Counter[str] = Counter(dict.fromkeys(scores, 0.0))  # type: ignore[arg-type]
+    counts: Counter[str] = Counter(dict.fromkeys(scores, 0.0))
     likelihood = 0.0
     for word, times in words.items():
         n = len(word)

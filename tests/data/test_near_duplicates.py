@@ -35,6 +35,10 @@ CORPUS = [
 ]
 
 
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_by_hand():
     found = near_duplicates(CORPUS, threshold=0.8)
     assert found.clusters == [[0, 2, 3], [1], [4], [5], [6], [7]]
@@ -101,7 +105,7 @@ def test_files(tmp_path):
         (folder / f"{i}.txt").write_text(text + " more" * (i == 2))
     (folder / "bad.txt").write_bytes(b"\xff")
     report = minhash_dedup(folder, 120, 20, 5, 0.8, tmp_path / "out")
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+    assert names(tmp_path / "out") == [
         "0.txt",
         "1.txt",
         "4.txt",
@@ -115,7 +119,7 @@ def test_files(tmp_path):
     assert (report.n_files, report.n_removed) == (6, 2)
     assert "bad.txt is not UTF-8" in str(report)
     minhash_dedup(folder, 120, 20, 5, 0.8, tmp_path / "longest", keep="longest")
-    assert sorted(p.name for p in (tmp_path / "longest").iterdir()) == [
+    assert names(tmp_path / "longest") == [
         "1.txt", "2.txt", "4.txt", "5.txt",
     ]  # fmt: skip
 

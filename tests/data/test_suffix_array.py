@@ -1,6 +1,7 @@
 """Suffix and LCP arrays against their definitions and pydivsufsort; repeated spans."""
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_spans_equal_a_dict_of_windows(texts, k, keep):
         texts, k, keep
     )
     assert spans == sorted(spans)
-    for s, t in zip(spans, spans[1:], strict=False):
+    for s, t in pairwise(spans):
         assert s.document < t.document or s.end < t.start
 
 
