@@ -12,6 +12,7 @@ What is written is whole numbers, so that every ratio of the lesson is computed 
 """
 
 import argparse
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,12 +49,23 @@ class Vocabulary:
 
 
 class _HuggingFace:
-    """A tokenizer of the package `tokenizers`, with `encode` giving ids."""
+    """A tokenizer of the package `tokenizers`, with `encode` giving ids.
+
+    SentencePiece's put a space before every text. That is left out here, so that all vocabularies
+    get the same text, and a word is cut as in the middle of a sentence.
+    """
 
     def __init__(self, path: Path) -> None:
         from tokenizers import Tokenizer as TheirTokenizer
 
-        self.inner = TheirTokenizer.from_file(str(path))
+        content = json.loads(path.read_text("utf-8"))
+        steps = content.get("normalizer") or {}
+        for step in steps.get("normalizers", [steps]):
+            if step.get("type") == "Prepend":
+                step["prepend"] = ""
+        if (content.get("pre_tokenizer") or {}).get("type") == "Metaspace":
+            content["pre_tokenizer"]["prepend_scheme"] = "never"
+        self.inner = TheirTokenizer.from_str(json.dumps(content))
 
     def encode(self, text: str, /) -> list[int]:
         ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
@@ -183,7 +195,12 @@ def describe(found: Mapping[str, Vocabulary], chinese: str) -> dict[str, Any]:
 
 
 def make_record(
-    name: str, texts: Mapping[str, str], chinese: str, ranks: str | Path | None, results: Path
+    name: str,
+    texts: Mapping[str, str],
+    chinese: str,
+    found: Mapping[str, Vocabulary],
+    *,
+    results: Path = RESULTS,
 ) -> Path:
     """Count, and write `data/results/fertility/NAME.json`.
 
@@ -191,13 +208,12 @@ def make_record(
         name: of the record.
         texts: language -> text.
         chinese: code of the Chinese text.
-        ranks: folder of vocabularies, or None.
+        found: name -> vocabulary.
         results: folder of all recorded runs.
 
     Returns:
         The file.
     """
-    found = vocabularies(ranks)
     note = {
         "job": f"fertility/{name}",
         "machine": machine(),
@@ -225,7 +241,8 @@ def main(arguments: list[str] | None = None) -> int:
     chinese = options.chinese or ("cmn_hans" if options.texts else "zh")
     if chinese not in texts:
         parser.error(f"no text {chinese!r} among {', '.join(texts)}; give --chinese CODE")
-    print(make_record(options.name, texts, chinese, options.ranks, options.results))
+    found = vocabularies(options.ranks)
+    print(make_record(options.name, texts, chinese, found, results=options.results))
     return 0
 
 
