@@ -108,11 +108,11 @@ def test_spans_equal_a_dict_of_windows(texts, k, keep):
 
 def test_spans_by_hand():
     texts = ["one two three four", "zero one two three five", "two three"]
-    assert repeated_spans(texts, 12) == [Span(1, 4, 18)]  # "one two three "... then f
-    assert texts[1][4:18] == "one two three f"[:14]
-    assert repeated_spans(texts, 15) == [Span(1, 4, 19)]
+    assert repeated_spans(texts, 12) == [Span(1, 5, 20)]
+    assert texts[1][5:20] == "one two three f"
+    assert repeated_spans(texts, 15) == [Span(1, 5, 20)]
     assert repeated_spans(texts, 16) == []
-    assert repeated_spans(texts, 12, "none") == [Span(0, 0, 15), Span(1, 4, 19)]
+    assert repeated_spans(texts, 12, "none") == [Span(0, 0, 15), Span(1, 5, 20)]
     assert remove_repeats(texts, 12) == [texts[0], "zero ive", "two three"]
 
 

@@ -81,11 +81,14 @@ SCORE = {
 def test_equal_to_counting_anew(name):
     draw = random.Random(7)
     compared = 0
-    for _ in range(60):
-        words = ["".join(draw.choices("abcdefgh", k=5)) for _ in range(9)]
-        text = [" ".join(draw.choices(words, range(1, 10), k=60))]
-        if any(x == y for w in words for x, y in pairwise(w[1:])):
-            continue  # a piece beside itself: see the docstring of `best`
+    for _ in range(12):
+        words = set()
+        while len(words) < 40:
+            word = [draw.choice("abcdef")]
+            while len(word) < 5:  # no piece beside itself: see the docstring of `best`
+                word.append(draw.choice([c for c in "abcdef" if c != word[-1]]))
+            words.add("".join(word))
+        text = [" ".join(w for w in sorted(words) for _ in range(draw.randint(1, 40)))]
         want = naive(text, 8, SCORE[name])
         got = train_wordpiece(text, 10_000, score=name, min_count=1)
         characters = 1 + len({c for c in text[0] if c != " "})
@@ -93,7 +96,7 @@ def test_equal_to_counting_anew(name):
         got = got[characters + inside :]
         assert got[: len(want)] == want
         compared += len(want)
-    assert compared > 15
+    assert compared > 60
 
 
 def test_likelihood_score_is_the_rise_of_the_likelihood():
@@ -185,8 +188,8 @@ def test_words_are_those_of_bert():
         if 0xD800 <= code < 0xE000:
             continue
         if bert_words(text) != [w for w, _ in theirs.pre_tokenize_str(text)]:
-            if code == 0x166D:  # a mark once, a symbol since Unicode 12
-                continue
+            if code == 0x166D or unicodedata.category(chr(code)) == "Cn":
+                continue  # a mark once, a symbol since Unicode 12; or younger than this Python
             assert unicodedata.category(chr(code)).startswith("P"), hex(code)
             assert bert_words(text) == ["a", chr(code), "b"]
 
