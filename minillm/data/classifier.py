@@ -7,8 +7,9 @@ bucket. The largest score wins, and softmax makes probabilities of the scores:
 
 What is like fastText: hashed n-grams, softmax, SGD one text at a time, a rate that falls in a
 straight line to 0. What is not: there is no hidden layer (W is not a product of two narrow
-matrices), and x is scaled to length 1 instead of averaged, so that one rate suits short and long
-texts. Shape letters: F buckets, C classes, J buckets that occur in a text.
+matrices), and x holds the square roots of the shares of the n-grams (its length is 1) instead of
+the shares: one rate suits short and long texts.
+Shape letters: F buckets, C classes, J buckets that occur in a text.
 """
 
 import json
@@ -165,10 +166,11 @@ class LinearClassifier:
             raise ValueError(f"there is no class {label!r}; classes: {self.classes_}")
         column = self.weights_[:, self.classes_.index(label)]
         buckets = hashed_ngrams(text, self.ngrams, self.unit, self.n_buckets)
-        length = float(np.sqrt((np.unique(buckets, return_counts=True)[1] ** 2.0).sum()))
+        _, kind, counts = np.unique(buckets, return_inverse=True, return_counts=True)
+        shares = column[buckets] / np.sqrt(counts[kind] * float(max(1, len(buckets))))
         parts: dict[str, float] = {}
-        for gram, bucket in zip(ngrams_of(text, self.ngrams, self.unit), buckets, strict=True):
-            parts[gram] = parts.get(gram, 0.0) + float(column[bucket]) / length
+        for gram, share in zip(ngrams_of(text, self.ngrams, self.unit), shares, strict=True):
+            parts[gram] = parts.get(gram, 0.0) + float(share)
         return sorted(parts.items(), key=lambda part: -part[1])
 
     def save(self, path: str | Path) -> None:

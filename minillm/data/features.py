@@ -107,7 +107,10 @@ def bag_of_ngrams(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Turn a text into a sparse vector x of length 1 over the buckets.
 
-        x_j = c_j / sqrt(sum_k c_k^2),    c_j = how many n-grams of the text fall into bucket j
+        x_j = sqrt(c_j / sum_k c_k),    c_j = how many n-grams of the text fall into bucket j
+
+    The square root keeps the commonest n-grams (a space, "the") from drowning all others in a long
+    text, and makes the length 1 of itself.
 
     Args:
         text, ngrams, unit, n_buckets: as in `hashed_ngrams`.
@@ -118,8 +121,7 @@ def bag_of_ngrams(
     Lesson: notebooks/03_quality.ipynb
     """
     buckets, counts = np.unique(hashed_ngrams(text, ngrams, unit, n_buckets), return_counts=True)
-    length = np.sqrt((counts.astype(np.float64) ** 2).sum())
-    return buckets, (counts / max(1.0, float(length))).astype(np.float32)
+    return buckets, np.sqrt(counts / max(1, counts.sum())).astype(np.float32)
 
 
 def _spaced(text: str) -> str:

@@ -50,7 +50,7 @@ class LanguageIdentifier:
         ngrams: Sequence[int] = (1, 2, 3),
         n_buckets: int = 1 << 16,
         *,
-        lr: float = 1.0,
+        lr: float = 3.0,
         epochs: int = 5,
         seed: int = 0,
         max_characters: int = 5000,

@@ -24,36 +24,38 @@ from minillm.data.names import from_text
 
 ROOT = Path(minillm.__file__).parents[1]
 UDHR = Path(os.environ.get("MINILLM_UDHR", ROOT.parent / "shared" / "data" / "udhr"))
-CODES = [
-    "ar",
-    "bn",
-    "cs",
-    "de",
-    "el",
-    "en",
-    "es",
-    "fa",
-    "fi",
-    "fr",
-    "he",
-    "hi",
-    "hu",
-    "id",
-    "it",
-    "ja",
-    "ko",
-    "nl",
-    "pl",
-    "pt",
-    "ru",
-    "sv",
-    "ta",
-    "th",
-    "tr",
-    "uk",
-    "vi",
-    "zh",
-]
+CODES = sorted(
+    [
+        "ar",
+        "bn",
+        "cs",
+        "de",
+        "el",
+        "en",
+        "es",
+        "fa",
+        "fi",
+        "fr",
+        "he",
+        "hi",
+        "hu",
+        "id",
+        "it",
+        "ja",
+        "ko",
+        "nl",
+        "pl",
+        "pt",
+        "ru",
+        "sv",
+        "ta",
+        "th",
+        "tr",
+        "uk",
+        "vi",
+        "zh",
+    ]
+)
 OWN_SCRIPT = ("bn", "el", "he", "ko", "ta", "th")
 UDHR_OF = {  # our code -> file of the UDHR, where both know the language
     "am": "amh", "ar": "arb", "bn": "ben", "cs": "ces", "de": "deu", "el": "ell_monotonic",
@@ -73,12 +75,14 @@ def names():
 
 @pytest.fixture(scope="module")
 def halves(names):
-    return split_names({code: names[code] for code in CODES})
+    """Names to learn from, and a third of those held out, which is quicker."""
+    learn, ask = split_names({code: names[code] for code in CODES})
+    return learn, {code: texts[::3] for code, texts in ask.items()}
 
 
 @pytest.fixture(scope="module")
 def identifier(halves):
-    return LanguageIdentifier(epochs=3).fit({code: t[:250] for code, t in halves[0].items()})
+    return LanguageIdentifier(epochs=4).fit({code: t[::3] for code, t in halves[0].items()})
 
 
 def test_no_key_is_learnt_in_one_language_and_asked_in_another(names):
@@ -209,7 +213,7 @@ def test_confused_pairs_by_hand():
 def test_pieces_by_hand():
     assert pieces("ab\n cd  ef", 2, 3) == ["ab", "cd", "ef"]
     assert pieces("abcdef", 2, 99) == ["ab", "cd", "ef"]
-    assert pieces("abcdef", 4, 5) == ["abcd"[:4]]
+    assert pieces("abcdef", 4, 5) == ["abcd"]
     with pytest.raises(ValueError, match="3 characters has no piece of 4"):
         pieces("abc", 4, 1)
     with pytest.raises(ValueError, match="at least 1"):

@@ -91,7 +91,7 @@ def test_ngram_models(models):
             n_refused += 1
             with pytest.raises(ValueError, match=f"no {model.unit} to score"):
                 model.nll_nats(text)
-    assert n_refused > 100
+    assert n_refused > 10  # different texts without a token: there are not many
 
 
 @pytest.mark.parametrize("unit", ["word", "char", "byte"])
