@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 GOOD = (
     ("--help",),
@@ -17,6 +18,8 @@ GOOD = (
     ("train", "laptop", "train.steps=3", "train.warmup_steps=1", "--out", "run", "--resume"),
     ("chat", "run"),  # standard input is empty, which ends it
     ("bench",),
+    ("clean", "texts", "--out", "cleaned"),
+    ("clean", "texts", "--out", "cleaned"),  # nothing changed: no file is read again
 )
 BAD = (
     ("train", "laptop", "optimizer.learning_rate=1"),
@@ -25,6 +28,8 @@ BAD = (
     ("train", "no-such-recipe"),
     ("chat", "no-such-folder"),
     ("bench", "no-such-benchmark"),
+    ("clean", "no-such-folder", "--out", "other"),
+    ("clean", "texts", "--out", "other", "--rules", "gofer"),
 )
 
 
@@ -64,6 +69,9 @@ def judge(arguments: tuple[str, ...], wanted_good: bool, folder: str) -> bool:
 def main() -> int:
     """Try the good and the bad commands; the exit status is the number of surprises."""
     with tempfile.TemporaryDirectory() as folder:
+        texts = Path(folder, "texts")
+        texts.mkdir()
+        (texts / "a.txt").write_text("The cat sat on the mat, and the dog looked at it. " * 9)
         results = [judge(arguments, True, folder) for arguments in GOOD]
         results += [judge(arguments, False, folder) for arguments in BAD]
     print(f"smoke: {sum(results)} of {len(results)} as they should be")
