@@ -30,9 +30,9 @@ N_FEW = 4
 """Documents that `few` repeats until they are half of the corpus."""
 PROMPT, RECITED = 64, 50
 """Bytes given to the model, and bytes that it must go on with, all of them right."""
-EVERY = 8
+EVERY = 60
 """A prompt is taken at every so many bytes of a document."""
-N_REST, N_SAMPLES, SAMPLE = 40, 64, 120
+N_REST, N_SAMPLES, SAMPLE = 40, 24, 120
 
 _DOCUMENTS: list[str] = []
 
