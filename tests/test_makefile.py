@@ -181,6 +181,12 @@ def test_a_pattern_stands_for_the_files_it_matches():
     assert stages.expand("tests") == ["tests"]
 
 
+def test_the_files_of_a_marker_are_found():
+    found = stages.expand("tests/**/test_*.py@dist")
+    assert "tests/train/test_kill.py" in found
+    assert "tests/test_makefile.py" not in found
+
+
 # --- .ci/run
 
 

@@ -24,7 +24,7 @@ _OFFLINE = (
 )  # fmt: skip
 _SCRIPT = """
 <script>
-addEventListener("load", () => {
+const look = () => {
   const found = [];
   document.querySelectorAll("section").forEach((slide, index) => {
     const say = (what, over) => found.push({slide: index + 1, what, over: Math.round(over)});
@@ -51,13 +51,21 @@ addEventListener("load", () => {
     const notes = slide.querySelectorAll("[data-marpit-error], merror").length;
     if (notes) say("a formula is wrong", notes);
   });
+  return found;
+};
+// Marp shrinks code by a script of its own, which a busy machine runs late: look until all fits,
+// and believe that something does not fit only after the last look.
+const settle = (looks) => {
+  const found = look();
+  if (found.length && looks > 1) return setTimeout(() => settle(looks - 1), 200);
   const result = document.createElement("pre");
   result.id = "frame-result";
   result.textContent = JSON.stringify({
     slides: document.querySelectorAll("section").length, found,
   });
   document.body.append(result);
-});
+};
+addEventListener("load", () => document.fonts.ready.then(() => settle(20)));
 </script>
 """
 
