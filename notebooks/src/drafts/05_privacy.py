@@ -302,7 +302,7 @@ assert all(rates[kind].k == 0 for kind in DISGUISES)
 # let the weights decide: a **sequence tagger** (序列标注). Each word gets a tag: B begins a name, I continues it, O is outside.
 
 # %%
-words = "We asked Mara Tolvane about the bridge".split(" ")
+words = ["We", "asked", "Mara", "Tolvane", "about", "the", "bridge"]
 for feature in features(words, 2)[1:8]:
     print(feature)
 print("tags:", TAGS)
