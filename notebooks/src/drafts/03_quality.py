@@ -29,23 +29,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from minillm.data import load_corpus
-from minillm.data.buckets import perplexity_buckets
 from minillm.data.c4 import C4Limits, c4_clean, c4_reason, line_reason
-from minillm.data.classifier import LinearClassifier, pu_adjust
 from minillm.data.code_filters import code_reason, strip_boilerplate
 from minillm.data.detection import wilson
-from minillm.data.features import bag_of_ngrams, hashed_ngrams, ngrams_of
 from minillm.data.features import words as cut_words
 from minillm.data.filters import GopherLimits, bullet_share, gopher_measures
 from minillm.data.filters import gopher_reason, letter_share
-from minillm.data.language_id import LanguageIdentifier, confused_pairs
-from minillm.data.language_id import pieces, split_names
-from minillm.data.logistic import loss_and_gradient, softmax
-from minillm.data.names import from_text
-from minillm.data.ngram import NgramModel
-from minillm.data.ngram_counts import closed_form_discounts
-from minillm.data.repetition import count_repeated
-from minillm.data.repetition import gopher_repetition_reason
+from minillm.data.repetition import count_repeated, gopher_repetition_reason
 from minillm.data.storyworld import make_corpus
 from minillm.data.words import split_words
 from minillm.evaluate import bootstrap_interval, mean_interval
@@ -73,6 +63,9 @@ setup(seed=3)
 #
 # To judge a filter we must know the truth. So we make a raw corpus whose truth is known: documentation written by people, and 40 % junk by bytes. Two sorts of junk are
 # *found* on this machine (scripts and style sheets; licences, which are language but the same again and again), three are *planted*: menus, repeated lines, words with shuffled letters.
+#
+# One precaution. Filters that *learn* must not learn from the pages they will be asked about. So the source files of the documentation are parted into three piles: this corpus is
+# made of the first, the words of the planted junk come from the second, and filters may learn from the third.
 
 # %% tags=["nbval-ignore-output", "label-corpus"]
 pages = raw_pages(seed=3, junk_share=0.4)
@@ -81,23 +74,13 @@ kinds = np.array([page.kind for page in pages])
 good = kinds == "prose"
 KINDS = ("prose", *JUNK)
 for kind in KINDS:
-    chosen = [t for t, k in zip(texts, kinds) if k == kind]
-    n_kb = sum(len(t.encode()) for t in chosen) / 1000
-    print(f"{kind:9}{len(chosen):5} pages{n_kb:7.0f} KB")
+    of_kind = [t for t, k in zip(texts, kinds) if k == kind]
+    kb = sum(len(t.encode()) for t in of_kind) / 1000
+    first = "" if kind == "licence" else shorten(of_kind[0], 44)
+    print(f"{kind:9}{len(of_kind):4} pages{kb:5.0f} KB  {first}")
+piles = good_texts()
+own, junk_words, known = (piles[p] for p in ("train", "classifier", "test"))
 assert 0.5 < good.mean() < 0.75
-
-# %% tags=["nbval-ignore-output"]
-for kind in ("prose", "markup", "menu", "repeats", "shuffled"):
-    page = next(t for t, k in zip(texts, kinds) if k == kind)
-    print(f"{kind:9}", shorten(page, 66))
-
-# %% [markdown]
-# One more precaution. Filters that *learn* must not learn from the pages they will be asked about. So the source files of the documentation are parted into three piles: this corpus is
-# made of the first, the words of the planted junk come from the second, and filters may learn from the third.
-
-# %% tags=["nbval-ignore-output"]
-own, junk_words, known = (good_texts()[p] for p in ("train", "classifier", "test"))
-print([len(pile) for pile in (own, junk_words, known)], "pages in each pile")
 assert not set(own) & set(known) and not set(junk_words) & set(known)
 
 # %% [markdown]
@@ -123,21 +106,18 @@ for name, bound in vars(GopherLimits()).items():
 # %% [markdown]
 # "At least 50 words": is 50 kept or dropped? Such edges are where two programs differ, so each is tried on both sides. (The course's rules are tested to decide
 # like those of the library `datatrove`, at every edge and on the documents of this machine: `tests/data/test_filters_peer.py`.)
+#
+# A second set of rules asks **how much is said again**. The first copy of a line is no repetition; each further copy is, and its characters count:
 
 # %%
 page = " ".join(["the", "be"] + ["word"] * 48)
 shorter = page.removesuffix(" word")
 print("50 words:", gopher_reason(page), "| 49 words:", gopher_reason(shorter))
-hashes = page.replace("word", "#", 6)  # 6 of 50 words
-print("six hashes:", gopher_reason(hashes))
-print("five hashes:", gopher_reason(page.replace("word", "#", 5)))
-
-# %% [markdown]
-# A second set of rules asks **how much is said again**. The first copy of a line is no repetition; each further copy is, and its characters count:
-
-# %%
+words = ["the", "be"] + ["word"] * 88
+for n in (10, 11):
+    print(n, "hashes:", gopher_reason(" ".join(words + ["#"] * n)))
 lines = ["a", "bb", "bb", "bb"]
-print(count_repeated(lines), "repeated lines and characters")
+print(count_repeated(lines), "repeated lines, and their characters")
 song = "\n".join(["the cat sat"] * 3 + ["and then it slept"] * 2)
 print(gopher_repetition_reason(song))  # 3 of 5 lines: over 30 %
 assert count_repeated(song.split("\n")) == (3, 2 * 11 + 17)
@@ -239,9 +219,13 @@ print(f"bound {bound:.2f}; kept", wilson(sum(found[others] >= bound), len(others
 print(
     "menus kept", wilson(sum(found[kinds == "menu"] >= bound), sum(kinds == "menu"))
 )
-assert 0.55 < bound < 0.75 and (found[others] >= bound).mean() > 0.9
+assert 0.5 < bound < 0.8 and (found[others] >= bound).mean() > 0.9
+assert (found[kinds == "menu"] >= bound).mean() > 0.5
 
 # %% [markdown]
+# The bound holds on pages that it was not made for. But look at the second line: it lets the menus in as well. No bound on *this* measure could part the two; tuning cannot repair a measure, only
+# place it.
+#
 # ### 2.2 C4: line by line (2 min)
 #
 # C4's rules (Raffel et al. 2020) keep *lines* that look like sentences, and drop a page with fewer than five sentences left.
@@ -277,7 +261,8 @@ assert c4[good].mean() < 0.7 and c4[~good].mean() < 0.2
 # %%
 code = "# Copyright (c) The Authors. All rights reserved.\nx = 1\n"
 print(strip_boilerplate(code))
-print(code_reason("x = 1\n", licence="GPL-3.0"), code_reason("x", licence="MIT"))
+print(code_reason("x = 1\n", licence="GPL-3.0"))
+print(code_reason("x = 1\n", licence="MIT"))
 long_line = "a" * 1000
 print(
     code_reason(long_line + "\nb" * 20), code_reason(long_line + "a\n" + "b\n" * 20)
@@ -295,6 +280,10 @@ print(code_reason("ab{}()[]{}"), code_reason("ab{}()[]"))
 # may share a bucket; no table is kept.
 
 # %%
+from minillm.data.classifier import LinearClassifier, pu_adjust
+from minillm.data.features import bag_of_ngrams, hashed_ngrams, ngrams_of
+from minillm.data.logistic import loss_and_gradient, softmax
+
 text = "a red key is a key"
 grams = ngrams_of(text, (1, 2), "word")
 buckets = hashed_ngrams(text, (1, 2), "word", 16)
@@ -344,13 +333,13 @@ print("all", W.size, "derivatives agree")
 
 # %%
 two = LinearClassifier(64, (1,), lr=0.4, epochs=1).fit(["key", "snow"], ["a", "b"])
-print(np.round(np.abs(two.weights_[two.weights_ != 0]), 3).tolist())
+moved = sorted(np.abs(two.weights_[two.weights_ != 0]).tolist())
+print([round(weight, 3) for weight in moved])
 first = 0.4 * 1 * 0.5
 p_wrong = softmax(np.array([first, -first]))[0]  # only the bias is known of it
 second = 0.2 * p_wrong  # the rate has fallen to its half
 print(round(first, 3), round(float(second), 3))
-seen = sorted(set(np.abs(two.weights_[two.weights_ != 0]).round(6).tolist()))
-assert np.allclose(seen, [second, first], atol=1e-6)
+assert np.allclose(moved, [second, second, first, first], atol=1e-6)
 
 # %% [markdown]
 # **Labels without anybody labelling.** Where a text *comes from* is a label: **provenance** (来源). Documentation of pile three is *good*, scripts and licences of other files are *junk*. Nobody
@@ -376,7 +365,7 @@ print("against: ", [gram for gram, _ in parts[-5:]])
 # One number for how well scores part two groups is the **AUC**: *the probability that a random good page scores higher than a random junk page* (a tie counts half). Guessing gives ½.
 
 
-# %%
+# %% tags=["nbval-ignore-output", "label-easyhard"]
 def auc(good_scores, junk_scores):
     junk = np.sort(junk_scores)
     below = np.searchsorted(junk, good_scores, "left")
@@ -384,10 +373,7 @@ def auc(good_scores, junk_scores):
     return float((below + not_above).mean() / 2 / len(junk))
 
 
-print(auc([3, 2], [1, 2]))  # pairs: 3>1, 3>2, 2>1, 2=2
-assert auc([3, 2], [1, 2]) == 3.5 / 4
-
-# %% tags=["nbval-ignore-output", "label-easyhard"]
+assert auc([3, 2], [1, 2]) == 3.5 / 4  # pairs: 3>1, 3>2, 2>1, and 2=2
 score = model.predict_proba(texts)[:, model.classes_.index("good")]
 of_kind = {kind: auc(score[good], score[kinds == kind]) for kind in JUNK}
 easy = np.isin(kinds, ("markup", "licence"))
@@ -461,7 +447,7 @@ assert (
     < 0.7
     < (fixed > 0.5)[is_good[ask]].mean()
 )
-assert (fixed > 0.5)[~is_good[ask]].mean() < 0.1 and 0.15 < c < 0.45
+assert (fixed > 0.5)[~is_good[ask]].mean() < 0.1 and 0.1 < c < 0.5
 
 # %% [markdown]
 # ## 4 A language model as a judge (10 min)
@@ -470,6 +456,10 @@ assert (fixed > 0.5)[~is_good[ask]].mean() < 0.1 and 0.15 < c < 0.45
 # one with a single word of context, and a training text that fits on a card:
 
 # %%
+from minillm.data.buckets import perplexity_buckets
+from minillm.data.ngram import NgramModel
+from minillm.data.ngram_counts import closed_form_discounts
+
 card = ["a b", "a c", "a b"]
 after_a = Counter(b for a, b in (text.split() for text in card))
 print(after_a, "so p(b | a) =", Fraction(after_a["b"], 3))
@@ -508,7 +498,7 @@ D, V = Fraction(1, 2), 5
 p1 = {w: (n - D) / 5 + D * 4 / 5 / V for w, n in n_before.items()}
 p1["<unk>"] = D * 4 / 5 / V
 gamma = D * len(after_a) / 3
-p2 = {w: max(after_a[w] - D, 0) / 3 + gamma * p for w, p in p1.items()}
+p2 = {w: max(after_a[w] - D, Fraction(0)) / 3 + gamma * p for w, p in p1.items()}
 print(
     "p(b) =",
     p1["b"],
@@ -618,39 +608,31 @@ assert 0.88 < both.value < 0.99
 # %% [markdown]
 # Two warnings belong to this number.
 #
-# **The judge must not know the case.** Our planted repeats are made of words of pile two. Train the same model on pile two:
+# **The judge must not know the case.** Our planted repeats are made of words of pile two. What if a model learns from pile two?
+#
+# **What is rare is not bad.** What does it say to the stories of lesson 00: simple English, faultless, and about goats instead of arguments?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "label-cost"]
 partial = NgramModel(order=3).fit(junk_words)
 knows = np.array([nll / n for nll, n in partial.nll_many(texts)])
 again = kinds == "repeats"
 for name, s in (("pile three", surprise), ("pile two", knows)):
-    repeats_auc, all_auc = auc(-s[good], -s[again]), auc(-s[good], -s[~good])
-    print(f"{name}: AUC {all_auc:.3f}, against repeats {repeats_auc:.3f}")
-assert (
-    auc(-knows[good], -knows[again]) < 0.5 < auc(-surprise[good], -surprise[again])
-)
-
-# %% [markdown]
-# It has read those sentences, so it likes the junk *better* than the good pages. A filter and its test must not share a text.
-#
-# **What is rare is not bad.** Here are the stories of lesson 00: simple English, faultless, and about goats instead of arguments.
-
-# %% tags=["nbval-ignore-output", "label-cost"]
+    print(f"learnt from {name}: AUC {auc(-s[good], -s[~good]):.3f}", end=", ")
+    print(f"against repeats {auc(-s[good], -s[again]):.3f}")
+assert auc(-knows[good], -knows[again]) < 0.5
 stories = make_corpus(3, 60, "en")
 ppl = [lm.perplexity(text) for text in stories]
 where = Counter(perplexity_buckets(ppl, perplexity))
 liked = model.predict_proba(stories)[:, 0] > 0.5
-print(f"median perplexity {np.median(ppl):,.0f};", dict(where))
-print(
-    f"rules keep {np.mean([gopher_reason(t) is None for t in stories]):.0%}",
-    end=", ",
-)
-print(f"the classifier {liked.mean():.0%}")
+by_rules = np.mean([gopher_reason(text) is None for text in stories])
+print(f"60 stories: median perplexity {np.median(ppl):,.0f};", dict(where))
+print(f"kept by rules {by_rules:.0%}, by the classifier {liked.mean():.0%}")
 assert where["tail"] > 40 and liked.mean() > 0.8
 
 # %% [markdown]
-# All in the tail, among the shuffled letters. A perplexity filter keeps what resembles its training text; everything else, good or bad, is *surprising*. That is why CCNet trains one model for each language, on
+# A model that has read the sentences likes the junk *better* than the good pages. A filter and its test must not share a text.
+#
+# And the stories: all in the tail, among the shuffled letters. A perplexity filter keeps what resembles its training text; everything else, good or bad, is *surprising*. That is why CCNet trains one model for each language, on
 # Wikipedia, and why whole subjects can go missing.
 #
 # ### 4.2 Two corpora from one crawl (2 min)
@@ -681,6 +663,10 @@ assert alike.value < 0.6
 # languages and countries in 24 languages (*Deutschland*, 德国, *Германия*), which come with the package `babel`. One name in five is held out, in all languages at once.
 
 # %%
+from minillm.data.language_id import LanguageIdentifier, confused_pairs
+from minillm.data.language_id import pieces, split_names
+from minillm.data.names import from_text
+
 names = dict(from_text(t) for t in load_corpus("names", progress=False).texts)
 codes = "ar bg cs da de el en es fi fr he hi hu it ja ko nl pl pt ru sv tr uk zh"
 learn, ask = split_names({code: names[code] for code in codes.split()})
@@ -746,6 +732,8 @@ show(
 # | rules, rules_spaces | raw_40 after Gopher's rules, words cut as the library does, or at spaces |
 # | classifier | raw_40 after a classifier like ours, with the bound at ½ |
 #
+# The table will show `bits` per byte on clean text (lower is better), and `junk_share`, the junk that the model really read. Arms share their seeds, so the figure takes differences pair by pair.
+#
 # **Predict.** Order the arms from best to worst.
 
 # %% tags=["label-study"]
@@ -758,9 +746,6 @@ for arm in sorted(bits, key=lambda arm: bits[arm].value):
     row = [study.mean(arm, name).value for name in columns]
     print(f"{arm:13}" + "".join(f"{x:12.0%}" for x in row), end="")
     print(f"{bits[arm].value:12.3f}")
-
-# %% [markdown]
-# `bits` are bits per byte on clean text: lower is better. `junk_share` is the junk that the model really read. Arms share their seeds, so differences are taken pair by pair:
 
 # %% tags=["label-effects"]
 fig, ax = plt.subplots(figsize=(6.4, 2.7), layout="constrained")
@@ -944,38 +929,6 @@ for some in (card, trip, ["x x x y", "y x"], ["the cat sat", "the dog sat"]):
     for w in (*sorted({w for _, w in counted_pairs})[:4], "zebra"):
         cases += [(counted_pairs, w, D, V) for D in (0.5, 0.75)]
 check(my_continuation, continuation_of_package, cases)
-
-# %% [markdown]
-# ## 11 Exercise: head, middle, tail (3 min, ★★☆)
-#
-# Return for each of `scores` the word "head", "middle" or "tail". The two bounds cut the `reference` scores into thirds (`np.quantile`). A score *on* a bound belongs to the better bucket; infinity (a page that the model holds to be impossible) is tail.
-#
-# <details><summary>Hint</summary>The bounds come from the reference alone. A comparison with infinity works as you would wish.</details>
-
-
-# %% tags=["exercise"]
-def my_buckets(scores: list[float], reference: list[float]) -> list[str]:
-    # BEGIN SOLUTION
-    low, high = np.quantile(reference, [1 / 3, 2 / 3])
-    names = []
-    for s in scores:
-        names.append("head" if s <= low else "middle" if s <= high else "tail")
-    return names
-    # END SOLUTION
-
-
-# %% tags=["check"]
-cases = [([10, 20, 30, 40], [10, 20, 30, 40]), ([5, 25, 1e9], [10, 20, 30, 40])]
-cases += [
-    ([float("inf"), 0.0], [1, 2, 3]),
-    ([20, 20.1, 30, 30.1], [10, 20, 30, 40]),
-]
-cases += [
-    ([3, 1, 2], [7, 1, 4, 2, 9, 30, 5]),
-    ([], [1, 2, 3]),
-    ([2, 2, 2], [2, 2, 2]),
-]
-check(my_buckets, perplexity_buckets, cases)
 
 # %% [markdown]
 # ## At scale
