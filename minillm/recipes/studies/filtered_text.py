@@ -5,9 +5,8 @@ A filter then keeps what it takes for good. Every arm reads the same number of t
 twice, and is measured on clean prose of *other* files that no arm has seen.
 
     clean              no junk
-    raw_20 40 60       that share of junk, nothing filtered
+    raw_40             40 % junk, nothing filtered
     rules              raw_40 filtered by Gopher's rules (quality and repetition), the peer's words
-    rules_spaces       the same, words cut at spaces
     classifier         raw_40 filtered by a linear classifier that has seen markup and licences of
                        other files, but none of the planted junk
 """
@@ -153,12 +152,12 @@ def by_classifier(seed: int, n_each: int = 300) -> Filter:
 
 
 def filter_of(name: str, seed: int) -> Filter:
-    """Look a filter up: none, rules, rules_spaces or classifier."""
+    """Look a filter up: none, rules or classifier."""
     if name == "classifier":
         return by_classifier(seed)
     if name == "none":
         return lambda texts: [True] * len(texts)
-    return by_rules(split_words if name == "rules" else str.split)
+    return by_rules(split_words)
 
 
 def n_bytes(pages: Sequence[Page], *, good: bool | None = None) -> int:
@@ -191,8 +190,8 @@ JOB = Job(
     lesson="03",
     arms={
         "clean": {"junk": 0.0, "filter": "none"},
-        **{f"raw_{share}": {"junk": share / 100, "filter": "none"} for share in (20, 40, 60)},
-        **{name: {"junk": 0.4, "filter": name} for name in ("rules", "rules_spaces", "classifier")},
+        "raw_40": {"junk": 0.4, "filter": "none"},
+        **{name: {"junk": 0.4, "filter": name} for name in ("rules", "classifier")},
     },
     run=run,
 )
