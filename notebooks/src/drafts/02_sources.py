@@ -25,7 +25,7 @@ import time
 import unicodedata
 from collections import Counter
 from pathlib import Path
-from textwrap import shorten
+from textwrap import fill, shorten
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -33,7 +33,7 @@ import trafilatura
 from babel import Locale
 
 import minillm
-from minillm.data.html_scan import decode_page, scan
+from minillm.data.html_scan import scan
 from minillm.data.html_text import by_words, content, html_blocks
 from minillm.data.html_text import html_text, word_scores
 from minillm.data.http_page import http_page
@@ -42,7 +42,6 @@ from minillm.data.markup import dialogues
 from minillm.data.pages import SITES, make_page, pydoc_page
 from minillm.data.planted import make_planted
 from minillm.data.proportions import LLAMA_MIXTURE, LLAMA_TOKENS
-from minillm.data.proportions import plan_mixture
 from minillm.data.storyworld import make_corpus
 from minillm.data.warc import WarcRecord, make_response, read_warc
 from minillm.data.warc import write_warc
@@ -62,7 +61,7 @@ setup(seed=2)
 # **corpus** (语料). Here are corpora that the papers of the field name again and again, from a table in
 # this repository. Each row of it says where its number comes from.
 
-# %%
+# %% tags=["label-corpora"]
 DATA = Path(minillm.__file__).parents[1] / "data"
 
 
@@ -73,9 +72,6 @@ def read_table(name: str) -> list[dict[str, str]]:
 
 
 corpora = read_table("corpora_of_the_field.csv")
-print(corpora[1])
-
-# %% tags=["label-corpora"]
 kinds = dict.fromkeys(row["kind"] for row in corpora)  # in order
 for kind in kinds:
     print(kind.upper())
@@ -122,9 +118,9 @@ ax.set(yticks=range(len(kinds)), yticklabels=kinds)
 ax.invert_yaxis()
 show(
     fig,
-    alt="Sizes of the corpora by kind on a logarithmic axis. Web corpora reach "
-    "from tens to over a hundred thousand gigabytes; books, dialogue, science "
-    "and encyclopaedias lie around or below a hundred.",
+    alt="Sizes of the corpora by kind on a logarithmic axis. Web corpora "
+    "reach from tens to over a hundred thousand gigabytes; books, dialogue, "
+    "science and encyclopaedias lie around or below a hundred.",
 )
 print(f"largest / smallest: {max(in_gb.values()) / min(in_gb.values()):,.0f}")
 
@@ -156,8 +152,15 @@ for row in sorted(lengths, key=lambda r: -float(r["document_kib"])):
 #
 # Numbers about corpora are copied from paper to article to slide. Some can be checked with no data at all.
 #
-# **ROOTS** is the corpus of BLOOM, a model of 2022: "1.61 TB in 46 natural and 13 programming languages". The paper
-# prints the bytes of every language. So let us count and add.
+# **ROOTS** is the corpus of BLOOM, a model of 2022. Three sentences about it from an article:
+#
+# - it holds 1.61 TB of text in 46 natural and 13 programming languages;
+# - 252 sources were identified, at least 21 for each language;
+# - of 192 listed and 456 regional websites, 539 gave usable text.
+#
+# The paper prints the bytes of every language, so let us count and add.
+#
+# **Predict.** One of the three cannot be right as it stands. Which?
 
 # %% tags=["label-roots"]
 roots = read_table("roots_languages.csv")
@@ -165,29 +168,21 @@ natural = [row["code"] for row in roots if row["code"] != "code"]
 programming = ["C", "C++", "C#", "Go", "Java", "JavaScript", "Lua", "PHP"]
 programming += ["Python", "Ruby", "Rust", "Scala", "TypeScript"]
 n_bytes = sum(int(row["bytes"]) for row in roots)
-print(len(natural), "natural,", len(programming), "programming languages")
+print(len(natural), "+", len(programming), "languages,", end=" ")
 print(f"{n_bytes / 1e12:.2f} TB;", *[c for c in natural if "zh" in c])
 claim("RES-019", len(natural) + len(programming))
-
-# %% [markdown]
-# (`claim` hands a number to the course's ledger, `data/claims/ledger.csv`, where a rule was written *before* the
-# run, and prints the verdict only.) Both numbers hold, with a footnote: two of the 46 are one language in two
-# scripts, *zhs* and *zht*, simplified and traditional Chinese.
-#
-# The same article says of the sources of ROOTS: *252 sources were identified, at least 21 for each language*. And: *192
-# listed and 456 regional websites were asked for, 539 gave usable text*.
-#
-# **Predict.** One of the two sentences cannot be right as it stands. Which?
-
-# %%
 print("46 languages x 21 sources =", 46 * 21, "of", 252)
 print(f"a source would serve {46 * 21 / 252:.1f} languages on average")
 print(f"sites: {539 / (192 + 456):.0%} gave text")
 claim("RES-021", 46 * 21 <= 252 and 539 <= 192 + 456)
 
 # %% [markdown]
-# *Error in the source* means that arithmetic refutes the sentence as printed. Here it does so as long as a source counts
-# for one language. The paper's own words settle it: at least 21 per language *category*, such as
+# `claim` hands a number to the course's ledger, `data/claims/ledger.csv`, where a rule was written *before* the
+# run, and prints the verdict only. *Reproduced*: our number agrees. So languages and bytes hold, with a footnote: two of the 46
+# are one language in two scripts, *zhs* and *zht*, simplified and traditional Chinese.
+#
+# *Error in the source*: arithmetic refutes the sentence as printed, here as long as a source counts
+# for one language. The paper says: at least 21 per language *category*, such as
 # Niger-Congo. One word was lost in translation.
 #
 # **Bytes and tokens.** BLOOM's paper says that 1.61 TB became 350 billion tokens. Is that plausible? We cannot cut 1.6 TB
@@ -206,17 +201,14 @@ mean_rate = covered / sum(n / r for n, r in known)
 print(f"{covered / n_bytes:.0%} of the bytes have a measured language")
 print(f"{mean_rate:.2f} bytes a token here, {1.61e12 / 350e9:.2f} in BLOOM")
 claim("RES-018", n_bytes / mean_rate / 1e9)
-
-# %% [markdown]
-# The rule allowed 30 %, about as much as kinds of text differ in their bytes a token. Look at single languages, too:
-
-# %%
 for name in ("eng", "cmn_hans", "arb", "hin", "yor"):
     print(f"{name:9}{rate[name]:5.1f} bytes a token")
 
 # %% [markdown]
+# The rule allowed 30 %, about as much as kinds of text differ in their bytes a token.
+#
 # *Bytes a token* is the exchange rate between disk and budget. It depends on language and tokenizer (lesson 07b). Note
-# that a Chinese character takes three bytes and a Hindi one too: many bytes a token need not mean much *meaning* a token.
+# that a Chinese character takes three bytes, and a Hindi one too: many bytes a token need not mean much *meaning* a token.
 #
 # One more count. LLaMA took Wikipedia in "20 languages in Latin or Cyrillic script". The article lists the codes. Unicode
 # knows what each language calls itself, and the script of every letter:
@@ -239,9 +231,12 @@ claim("DAT-009", scripts["LATIN"] + scripts["CYRILLIC"])
 # ## 3 From a page to its text (14 min)
 #
 # The web comes as HTML: text with marks in angle brackets, **tags** (标签), that tell a browser what is a heading, a link, a
-# paragraph. Here is a small page. What do *we* want of it?
+# paragraph. Below is a small page. We want the headline and the two paragraphs. All the rest, menu, script, small print, is
+# **boilerplate** (样板内容).
+#
+# **Predict.** Somebody in a hurry deletes everything in angle brackets. What will be left?
 
-# %%
+# %% tags=["label-strip"]
 PAGE = """<html><head><title>Goat</title><style>p {margin: 0}</style></head>
 <body><ul><li><a href="/">Home</a><li><a href="/news">News</a>
 <li><a href="/in">Log in</a></ul>
@@ -252,14 +247,7 @@ cushion, and left before anybody could <b>stop</b> it. The owner says she
 had seen it <a href="/fair">at the fair</a>, on the roof of the town hall.
 <p>Nobody was hurt, and the cushion was an old one.</p>
 <div>&copy; The Daily Heron. <a href="/terms">Terms of use</a></div>"""
-print(len(PAGE), "characters")
-
-# %% [markdown]
-# The headline and two paragraphs. All the rest, menu, script, small print, is **boilerplate** (样板内容). Somebody
-# who is in a hurry deletes everything in angle brackets:
-
-# %%
-print(" ".join(re.sub(r"<[^>]*>", " ", PAGE).split()))
+print(fill(re.sub(r"<[^>]*>", " ", PAGE), 76))
 
 # %% [markdown]
 # Four things went wrong. Find them before you read on.
@@ -267,7 +255,7 @@ print(" ".join(re.sub(r"<[^>]*>", " ", PAGE).split()))
 # - The style sheet and parts of the program are there as if they were text.
 # - The menu is there, and so is the small print.
 # - `&amp;` is still a code and not a character.
-# - The "<" in `views < 9` was taken for a tag, and text behind it was swallowed.
+# - The "<" in `views < 9` was taken for the beginning of a tag, and what followed was swallowed.
 #
 # So we need two steps. First, **scan**: read from left to right, know which elements hold no text, replace the codes.
 
@@ -302,22 +290,17 @@ for b in blocks:
 for b in blocks:
     mark = "keep" if b in content(blocks, by_words) else "  - "
     print(mark, shorten(b.text, 60, placeholder=" ..."))
+unlinked = PAGE.replace('<a href="/terms">', "")
+print("without its link:", html_text(unlinked).split("\n\n")[-1])
 
 # %% [markdown]
-# Menu and script are gone; the headline was rescued by the paragraph below it. The small print stays: its neighbour is long
-# enough. No rule of this sort is right always, so we must *measure* how often it is.
+# Menu, script and small print are gone; the headline was rescued by the paragraph below it. But had the small print no link, it
+# would have stayed, as the last line shows: its neighbour is long enough. No rule of this sort is always right, so we must *measure* how
+# often it is.
 #
-# **Bytes first.** A page arrives as bytes, and not all are UTF-8. If they are not, the page may name its code, or not:
-
-# %%
-for raw in (
-    "Zoë".encode(),
-    b'<meta charset="gb2312">' + "山羊".encode("gb2312"),
-    b"Zo\xeb \x93hello\x94",
-):
-    print(raw, "->", decode_page(raw))
-
-# %% [markdown]
+# (A page arrives as bytes, and not all of them are UTF-8. `decode_page` asks in this order: a mark at the very beginning, UTF-8 if all of it is valid, the code
+# that the page names, Windows-1252. It never fails.)
+#
 # ### 3.1 Precision and recall (2 min)
 #
 # We need pages whose text is known. Two sources:
@@ -422,18 +405,18 @@ show(
 # ## 4 How sure is a number? (9 min)
 #
 # The means above come from a handful of pages. With other pages they would be different. How different? We cannot draw new pages from
-# the web, but we can do the next best thing: draw *from our own 16*, with replacement, again and again, and watch how the mean moves. That is
+# the web, but we can do the next best thing: draw *from our own pages*, with replacement, again and again, and watch how the mean moves. That is
 # the **bootstrap** (自助法; Efron 1979).
 
 # %%
 f1 = np.round(F["made", "our rule"], 3)
 rng = np.random.default_rng(0)
 for _ in range(3):
-    drawn = rng.integers(0, len(f1), len(f1))  # some twice, some never
+    drawn = rng.integers(0, len(f1), len(f1))
     print(sorted(drawn.tolist())[:12], f"... mean {f1[drawn].mean():.4f}")
 
 # %% [markdown]
-# Two thousand such draws, and the middle 95 % of their means: that is the **interval** (置信区间). If the whole experiment were repeated often, 95 % of
+# (The first numbers are the pages that were drawn: some twice, some never.) Two thousand such draws, and the middle 95 % of their means: that is the **interval** (置信区间). If the whole experiment were repeated often, 95 % of
 # such intervals would hold the true mean (a little fewer with so few pages).
 
 # %% tags=["nbval-ignore-output", "label-intervals"]
@@ -455,6 +438,7 @@ for other in ("everything", "block alone", "trafilatura"):
     together = np.corrcoef(a, b)[0, 1]
     print(f"our rule - {other}: {paired_difference(a, b)}")
     print(f"   correlation of the pages {together:+.2f}")
+    assert abs(a.mean() - b.mean()) < 0.3
 
 # %% [markdown]
 # <details><summary>Answer</summary>If they fail together (a high correlation), the difference hardly varies, and its interval is much narrower than
@@ -535,18 +519,8 @@ print(n, "records; the second alone:")
 print(next(read_warc(io.BytesIO(packed[offset:]))).url)
 
 # %% [markdown]
-# The HTTP layer has codings of its own: a server may send a page in pieces (*chunked*: a length in base 16 on a line, then so many bytes, the end is a
-# length of 0), or packed. `http_page` undoes them.
-
-# %%
-answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-answer += b"9\r\n<p>A goat\r\nb\r\n eats it.\n\r\n0\r\n\r\n"
-kind = (("WARC-Type", "response"),)
-status, headers, body = http_page(WarcRecord("WARC/1.0", kind, answer))
-print(status, headers, body)
-
-# %% [markdown]
-# And the whole way, from crate to text: responses only, status 200 only, HTML only.
+# The HTTP layer has codings of its own: a server may send a page packed, or in pieces (exercise 3). `http_page` undoes them. And now the
+# whole way, from crate to text: responses only, status 200 only, HTML only.
 
 
 # %% tags=["label-warc"]
@@ -587,7 +561,8 @@ for path in dialogues(thread, keep="all"):
 # the longest (`keep="longest"`), and paid with most of the comments.
 #
 # **arXiv: a paper's source.** LaTeX mixes text with definitions, comments and a bibliography. LLaMA dropped what stands before the first section,
-# comments and bibliography, and wrote out the authors' own short forms, so that two papers say the same thing in the same way.
+# comments and bibliography, and wrote out the authors' own short forms, so that two papers say the same thing in the same way. **Stack Exchange: questions
+# and answers.** LLaMA took the HTML out and sorted the answers from the highest score to the lowest.
 
 # %%
 source = r"""\documentclass{article}
@@ -597,17 +572,13 @@ source = r"""\documentclass{article}
 For $x \in \R$ let $\norm{x}$ be 100\% of its length.
 \begin{thebibliography}{9} \bibitem{a} Ada. \end{thebibliography}
 \end{document}"""
-print(clean_latex(source))
-
-# %% [markdown]
-# (`100\%` is a per cent sign and not a comment.) **Stack Exchange: questions and answers.** LLaMA took the HTML out and sorted answers from the highest
-# score to the lowest:
-
-# %%
+print(clean_latex(source), "\n")
 answers = [(-2, "<p>Buy a dog.</p>"), (7, "<p>Close the <b>gate</b>.</p>")]
 print(clean_question("Lost goat", "<p>It ran off. Why?</p>", answers))
 
 # %% [markdown]
+# (`100\%` is a per cent sign and not the beginning of a comment.)
+#
 # ## 7 A corpus with known faults (6 min)
 #
 # The next three lessons clean text: filters (03), copies (04), personal data (05). How would one know that a cleaner works? On the real web nobody knows
@@ -653,13 +624,7 @@ assert len(dropped) == len(planted.of("exact")) and dropped <= copies
 # A model does not read its sources one after the other. It reads a **mixture** (数据混合): each piece of text is drawn from source $i$ with a fixed
 # probability, its *share*. LLaMA's paper prints its mixture: the share, the size on disk, and the **epochs** (轮次): how often the source was read while the
 # model read 1.4 trillion tokens.
-
-# %%
-for name, row in LLAMA_MIXTURE.items():
-    size = f"{row.disk_gb:6,} GB"
-    print(f"{name:14}{row.percent:5}% {size}  {row.epochs:.2f} epochs")
-
-# %% [markdown]
+#
 # The three columns hang together:
 #
 # $$\text{epochs} = \frac{\text{share}\times\text{budget}}{\text{tokens on disk}},\qquad \text{tokens on disk}=\frac{\text{bytes on disk}}{\text{bytes a token}}$$
@@ -672,12 +637,13 @@ for name, row in LLAMA_MIXTURE.items():
 read = {n: row.epochs * row.disk_gb * 1e9 for n, row in LLAMA_MIXTURE.items()}
 average = sum(read.values()) / LLAMA_TOKENS
 print(f"{average:.2f} bytes a token on average")
-print(f"{'':14}recomputed  printed")
+print(f"{'':14}{'share':>7}{'disk':>10}{'epochs: recomputed, printed':>30}")
 again = {}
 for name, row in LLAMA_MIXTURE.items():
     on_disk = row.disk_gb * 1e9 / average
     again[name] = row.percent / 100 * LLAMA_TOKENS / on_disk
-    print(f"{name:14}{again[name]:10.2f}{row.epochs:9.2f}")
+    told = f"{name:14}{row.percent:6}%{row.disk_gb:7,} GB"
+    print(f"{told}{again[name]:19.2f}{row.epochs:11.2f}")
 
 # %% [markdown]
 # <details><summary>Answer</summary>Fewer: then its disk held more tokens than we assumed, and was read less often.</details>
@@ -741,19 +707,13 @@ print("bits per byte" + "".join(f"{n:>12}" for n in one_change.DOMAINS))
 for arm in study.measured:
     row = [study.mean(arm, name).value for name in one_change.DOMAINS]
     print(f"{arm:13}" + "".join(f"{bits:12.3f}" for bits in row))
-assert len(study.seeds) >= 5
+spread = [seed_spread(study.values("even", n)) for n in one_change.DOMAINS]
+print(f"{'seed spread':13}" + "".join(f"{s.value:12.3f}" for s in spread))
+assert len(study.seeds) >= 5 and max(s.value for s in spread) < 0.5
 
 # %% [markdown]
-# How much of this is chance? First the spread between runs that differ in the seed only:
-
-# %% tags=["nbval-ignore-output", "label-spread"]
-for name in one_change.DOMAINS:
-    spread = seed_spread(study.values("even", name))
-    print(f"{name:12}{spread}")
-    assert 0 < spread.value < 0.5
-
-# %% [markdown]
-# Differences of that size mean nothing in a single pair of runs. Now the paired differences to `even`, with their intervals:
+# The last row is the standard deviation between runs of `even` that differ in the seed only. Differences of that size mean nothing in a single pair of runs.
+# So look at the differences to `even`, with their intervals:
 
 # %% tags=["nbval-ignore-output", "label-changes"]
 fig, ax = plt.subplots(figsize=(6.6, 3), layout="constrained")
@@ -773,8 +733,8 @@ ax.invert_yaxis()
 ax.legend()
 show(
     fig,
-    alt="Differences in bits per byte to the even mixture, with intervals, for "
-    "three arms on four domains.",
+    alt="Differences in bits per byte to the even mixture, with intervals, "
+    "for three arms on four domains.",
 )
 
 # %% [markdown]
@@ -782,12 +742,14 @@ show(
 # direction, and does its interval hold zero? The next cell says it in words.
 
 # %% tags=["nbval-ignore-output", "label-verdict"]
-changed = {"more_prose": "prose", "more_code": "code", "no_chinese": "stories-zh"}
+changed = {"more_prose": "prose", "more_code": "code"}
+changed["no_chinese"] = "stories-zh"
 for arm, own_domain in changed.items():
     print(arm)
     for name in one_change.DOMAINS:
         d = study.difference(arm, "even", name)
-        word = "better" if d.high < 0 else "worse" if d.low > 0 else "not seen"
+        word = "worse" if d.low > 0 else "not seen"
+        word = "better" if d.high < 0 else word
         mark = "*" if name == own_domain else " "
         print(f"  {mark}{name:12}{d.value:+.3f}  {word}")
 gone = study.difference("no_chinese", "even", "stories-zh")
@@ -895,9 +857,8 @@ def unchunk_of_package(body):
 
 cases = [(b"5\r\nhello\r\n0\r\n\r\n",), (b"0\r\n\r\n",)]
 cases += [(b"3\r\na\r\n\r\n2;x=1\r\nbc\r\n0\r\n\r\n",)]
-cases += [
-    (b"1A\r\n" + b"g" * 26 + b"\r\n10\r\n" + b"0\r\n" * 5 + b"z\r\n0\r\n\r\n",)
-]
+long = b"1A\r\n" + b"g" * 26 + b"\r\n10\r\n" + b"0\r\n" * 5 + b"z"
+cases += [(long + b"\r\n0\r\n\r\n",)]
 check(my_unchunk, unchunk_of_package, cases)
 
 # %% [markdown]
@@ -933,33 +894,6 @@ cases += [({"d": "b", "c": "a", "b": "a", "e": "c", "a": None},)]
 cases += [({"a": None, "z": "a", "b": "a", "y": "b", "x": "z"},)]
 cases += [({"r": None, "p": "r", "q": "r", "s": "r", "t": "q", "u": "t"},)]
 check(my_longest, longest_of_package, cases)
-
-# %% [markdown]
-# ### Exercise 5 · Epochs (5 min, ★☆☆)
-#
-# A source has `percent` of a budget of `budget` tokens and `disk_gb` gigabytes ($10^9$ bytes) on disk, at `rate` bytes a token. How often is it read?
-#
-# <details><summary>Hint</summary>Tokens read / tokens there.</details>
-
-
-# %% tags=["exercise"]
-def my_epochs(percent, disk_gb, budget, rate) -> float:
-    # BEGIN SOLUTION
-    there = disk_gb * 1e9 / rate
-    return percent / 100 * budget / there
-    # END SOLUTION
-
-
-# %% tags=["check"]
-def epochs_of_package(percent, disk_gb, budget, rate):
-    sizes = {"it": disk_gb * 1e9 / rate, "others": 1.0}
-    shares = {"it": percent, "others": 100 - percent}
-    return plan_mixture(sizes, budget, shares)["it"].epochs
-
-
-cases = [(4.5, 83, 1.4e12, 3.7), (67, 3300, 1.4e12, 3.9), (1, 1, 1e9, 1)]
-cases += [(50, 0.25, 3e8, 2.5)]
-check(my_epochs, epochs_of_package, cases)
 
 # %% [markdown]
 # ## At scale
