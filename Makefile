@@ -77,9 +77,9 @@ base:  ## train the checkpoints small and medium (not built yet)
 	@echo "make base: the models small and medium come with lesson 27; make base-tiny works today" >&2
 	@exit 1
 
-records:  ## measure again what data/results/ records (not built yet)
-	@echo "make records: recorded runs come with the lessons that need them; none is made yet" >&2
-	@exit 1
+records:  ## make what is missing of the recorded studies (hours; Ctrl-C loses one run at most)
+	@$(ENV)
+	@$(PY) -m minillm.recipes records all
 
 gpu:  ## tests that need a GPU, by hand
 	@$(ENV) --test
