@@ -27,13 +27,15 @@ from minillm.data.classifier import LinearClassifier
 from minillm.data.detection import score_spans, wilson
 from minillm.data.identity import cn_id_digit, cn_id_ok, luhn_digit, luhn_ok
 from minillm.data.invented import KINDS, invent, sentence_with
-from minillm.data.look_alikes import DISGUISES, LOOK_ALIKES, disguise, look_alike
+from minillm.data.look_alikes import DISGUISES, LOOK_ALIKES
+from minillm.data.look_alikes import disguise, look_alike
 from minillm.data.personal import Span, find_personal, merge_spans
 from minillm.data.planted import make_planted
 from minillm.data.privacy import mask_phones
 from minillm.data.redact import Substitutes, redact
 from minillm.data.tagger import TAGS, Tagger, features, viterbi
-from minillm.data.tagger_sentences import held_out_sentences, training_sentences
+from minillm.data.tagger_sentences import held_out_sentences
+from minillm.data.tagger_sentences import training_sentences
 from minillm.data.toxicity import MATCHES, find_listed, replace_listed
 from minillm.data.toxicity import toxic_sentences
 from minillm.lesson import check, claim, setup, show
@@ -96,8 +98,8 @@ print([text[a:b] for a, b, kind in find_personal(text)])
 # %% tags=["label-letter"]
 letter = (
     "Mara Tolvane (mara.maple@mail.example.com, 283-555-0142) paid\n"
-    "with 4242 4242 4242 4242 from 192.0.2.17, not with version\n"
-    "1.20.3.4, and lives at 12 Heron Lane, Oakwick. 手机154 0000 1234。"
+    "with 4242 4242 4242 4242 from 192.0.2.17, with version 1.20.3.4,\n"
+    "and lives at 12 Heron Lane, Oakwick. 手机154 0000 1234。"
 )
 for start, end, kind in find_personal(letter):
     print(f"{kind:10}{letter[start:end]}")
@@ -200,7 +202,8 @@ assert wilson(n, 3000).contains(0.1)
 for k, n in ((30, 30), (300, 300), (0, 30), (27, 30)):
     p, share = k / n, wilson(k, n)
     half = 1.96 * (p * (1 - p) / n) ** 0.5
-    print(f"{k} of {n}: naive {p - half:.3f} to {p + half:.3f}; Wilson {share}")
+    naive = f"{p - half:.3f} to {p + half:.3f}"
+    print(f"{k:3} of {n:3}: naive {naive}; Wilson {share}")
     edge = share.low if k else share.high
     assert abs(abs(p - edge) - 1.96 * (edge * (1 - edge) / n) ** 0.5) < 1e-3
 
@@ -236,9 +239,9 @@ made = [
     for language in ("en", "zh")
     for _ in range(60)
 ]
-truth = {k: [[Span(s, e, k)] for kk, _, s, e in made if kk == k] for k in KINDS}
-found = {k: [find_personal(t) for kk, t, _, _ in made if kk == k] for k in KINDS}
-by_kind = {k: score_spans(truth[k], found[k], k).recall for k in KINDS}
+truth = [[Span(start, end, kind)] for kind, _, start, end in made]
+found = [find_personal(text) for _, text, _, _ in made]
+by_kind = {kind: score_spans(truth, found, kind).recall for kind in KINDS}
 for kind, recall in by_kind.items():
     print(f"{kind:10} {recall}")
 
@@ -254,7 +257,7 @@ claim("DAT-019", every.value, every)
 # Seven kinds of eight are found and one is not: names. So the sentence of the survey holds for data that have a form, and fails for what is most personal.
 #
 # Second test: what is hit by mistake, and what slips through? **Look-alikes** are no personal data; **disguises** are data, written as people write who do not want to be read by machines, or as
-# a broken table leaves them. They use other forms than the rules were written for.
+# a broken table leaves them. They use other forms than the rules were written for. (Two disguises are always the same text; for those the interval says nothing.)
 #
 # **Predict, then run.** Ten random digits, such as the number of an order: which share is taken for a telephone number?
 
@@ -314,11 +317,11 @@ print("tags:", TAGS)
 #
 # $$\text{score}(y)=\sum_t W[x_t,y_t]+\sum_t A[y_{t-1},y_t]$$
 #
-# With $K$ tags and $T$ words there are $K^T$ rows. A toy: three words, three tags, and $-9$ for I after O.
+# With $K$ tags and $T$ words there are $K^T$ rows. A toy: the three words *asked Mara Tolvane*, three tags, and $-9$ for I after O.
 
 # %%
 tags = "OBI"
-scores = np.array([[4, 0, 0], [1, 0, 3], [0, 1, 2]])  # (T, K): asked, Mara, Tolvane
+scores = np.array([[4, 0, 0], [0, 1, 3], [0, 1, 2]])  # (T, K)
 steps = np.array([[0, 0, -9], [0, 0, 0], [0, 0, 0]])  # (K, K): from, to
 
 
@@ -429,8 +432,8 @@ assert outcome["held out", "tagger"].recall.low > 0.6
 
 # %% tags=["nbval-ignore-output", "label-taggerfigure"]
 fig, ax = plt.subplots(figsize=(6.4, 2.4), layout="constrained")
-rows = [(t, h, m) for t in tests for h, m in (
-    ("rules", "recall"), ("tagger", "recall"), ("tagger", "precision"))]  # fmt: skip
+drawn = (("rules", "recall"), ("tagger", "recall"), ("tagger", "precision"))
+rows = [(test, *d) for test in tests for d in drawn]
 for y, (test, how, what) in enumerate(rows):
     share = getattr(outcome[test, how], what)
     color = "C1" if how == "rules" else "C0"
@@ -442,14 +445,14 @@ ax.invert_yaxis()
 ax.set_xlabel("share of the names, with 95 % intervals")
 show(
     fig,
-    alt="Names: recall of the rules is 0 or near it on both tests. Recall and "
-    "precision of the tagger are high on held-out sentences, and lower, with "
-    "wide intervals, on those written by hand.",
+    alt="Names: recall of the rules is 0 or near it on both tests. Recall "
+    "and precision of the tagger are high on held-out sentences, and lower, "
+    "with wide intervals, on those written by hand.",
 )
 
 # %% [markdown]
-# **What you should see.** Where the rules find nothing the tagger finds most names, also names that it never read. On the sentences by hand it does worse, and the interval is wide, since there are few.
-# Which ones does it miss, and what does it take for a name?
+# **What you should see.** Where the rules find nothing, the tagger finds nearly all names of the held-out sentences, none of which it ever read. On the sentences by hand it finds far fewer, and the interval is wide, since they are few. Which ones
+# does it miss, and what does it take for a name?
 
 # %% tags=["nbval-ignore-output", "label-mistakes"]
 n_wrong = 0
@@ -461,8 +464,8 @@ for text, truth in tests["by hand"]:
 assert n_wrong < len(BY_HAND) / 2
 
 # %% [markdown]
-# Forms that no training sentence had: one name without a second, a small *de*, a hyphen, an initial. That is how a measured 0.9 becomes less in the world. Large systems train on tens of thousands of real labelled sentences, with the same
-# decomposition into features, or a neural network in their place, and the same search for the best row.
+# Forms that no training sentence had: a first name alone, a small *de*, a hyphen, an initial, a name between commas; and two capitals in a row that are a song. That is how a splendid score on one's own test shrinks in the world. The remedy is more and more varied lessons: large systems learn from many thousands of
+# real labelled sentences, often with a neural network in place of the features, and the same search for the best row.
 #
 # Rules and tagger are laid together; where they overlap, the rules win.
 
@@ -506,7 +509,7 @@ for i, text in enumerate(planted.texts):
         s.kind for s in find_personal(text)
     ]
     left += sum(p.value in new for p in planted.plants if p.document == i)
-print(f"same kinds in the same order: {kept} of {len(planted.texts)} documents")
+print(f"same kinds, same order: {kept} of {len(planted.texts)} documents")
 print(f"planted data still there: {left} of {len(planted.plants)}")
 assert kept > 190 and left <= 2
 
@@ -518,7 +521,8 @@ secret = f"192.0.2.{77}"
 public = Substitutes("the key")("ip", secret)
 guesses = [f"192.0.2.{i}" for i in range(1, 255)]
 fits = [g for g in guesses if Substitutes("the key")("ip", g) == public]
-print(f"{public} was published; {len(fits)} of {len(guesses)} guesses fit: {fits}")
+print(f"{public} was published;")
+print(f"{len(fits)} of {len(guesses)} guesses fit: {fits}")
 assert secret in fits and len(fits) < 5
 
 # %% [markdown]
@@ -526,26 +530,27 @@ assert secret in fits and len(fits) < 5
 #
 # ## 7 What a model gives away (9 min)
 #
-# Does it help? We plant secrets, train, and attack. Forty little stories, and between them the sentences of two invented persons, each $k$ times. A small model (0.1 M parameters, its tokens are bytes) reads the text four or five times over; five seeds, recorded by
-# `python -m minillm.recipes records planted_secret`.
+# Does it help? We plant secrets, train, and attack. Among a few little stories stand sentences about five invented persons: the first stands there once, the others 4, 16, 128 and 128 times. A small model (0.1 M parameters, its tokens are bytes) reads the text a few times over. Five
+# seeds, recorded by `python -m minillm.recipes records planted_secret`.
 
 # %%
 from minillm.recipes.studies.planted_secret import (
+    COPIES,
     N_OTHERS,
+    exposure_by_chance,
     make_secrets,
-    mean_exposure_by_chance,
 )
 
-for before, number in make_secrets(1):
+for k, (before, number) in zip(COPIES, make_secrets(1)):
     sentence = f"{before}{number}."
-    print(sentence, "->", redact(sentence)[0])
+    print(f"{k:3} x", sentence, "->", redact(sentence)[0][-23:])
 
 # %% [markdown]
-# Two attacks (Carlini et al. 2019):
+# The rules see the number, not the name: behind the arrow stands how a redacted sentence ends. Two attacks (Carlini et al. 2019):
 #
 # - **Extraction** (提取): write the beginning, *The card number of … is*, and let the model continue with its likeliest sign, again and again. Extracted means that the whole number comes out.
-# - **Exposure** (暴露度): draw 255 other valid numbers of the same issuer and rank all 256 by the probability that the model gives them. Exposure is $\log_2 256-\log_2(\text{rank})$ bits: 8 if the secret is first, 1 if it is in the middle. It shows a leak long before the number
-#   comes out by itself.
+# - **Exposure** (暴露度): draw other valid numbers of the same issuer and rank all by the probability that the model gives them. Of $R$ numbers, exposure is $\log_2 R-\log_2(\text{rank})$ bits: the most possible if the secret is first, 1 bit if it is in the middle. It
+#   shows a leak before the number comes out by itself.
 #
 # **Predict.** How often must a number stand in the text before it is extracted? Does exact de-duplication (lesson 04) suffice? And after redaction?
 
@@ -553,56 +558,58 @@ for before, number in make_secrets(1):
 study = read_results("planted_secret")
 n_seeds = len(study.seeds)
 print(study.provenance)
-by_chance = mean_exposure_by_chance()
-print(f"exposure by chance: {by_chance:.2f} bits of {np.log2(N_OTHERS + 1):.0f}")
-print(f"{'':12}{'extracted':>10}   exposure in bits")
+print(f"exposure: at most {np.log2(N_OTHERS + 1):.0f} bits, ", end="")
+print(f"by chance {exposure_by_chance():.2f}")
 leaked = {}
-for arm in study.measured:
-    n_out = round(2 * sum(study.values(arm, "extracted")))  # two secrets a run
-    leaked[arm] = wilson(n_out, 2 * n_seeds)
-    bits = study.mean(arm, "exposure_bits")
-    print(f"{arm:12}{n_out:4} of {2 * n_seeds:2}   {bits}")
+for arm, k in product(study.measured, (1, 4, 16, 128)):
+    n = n_seeds * COPIES.count(k)
+    shares = study.values(arm, f"extracted_{k}")
+    leaked[arm, k] = wilson(round(sum(shares) * COPIES.count(k)), n)
+    bits = study.mean(arm, f"exposure_{k}")
+    print(f"{arm:12}{k:4} x: {leaked[arm, k].k:2} of {n:2} out", end=", ")
+    print(f"exposure {bits.value:.1f} [{bits.low:.1f}, {bits.high:.1f}]")
 
 # %% tags=["label-exposure"]
 fig, ax = plt.subplots(figsize=(6.2, 2.8), layout="constrained")
-names = {f"k{k}": f"{k} times" for k in (1, 4, 16, 64)}
-names |= {"unique": "64 times, de-duplicated"}
-names |= {a: f"64 times, {a}" for a in ("placeholder", "substitute")}
-for y, arm in enumerate(names):
-    color = f"C{0 if arm.startswith('k') else 1}"
-    bits = study.values(arm, "exposure_bits")
-    ax.plot(bits, [y] * n_seeds, "o", color=color, alpha=0.5)
-    ax.plot(np.mean(bits), y, "|", color=color, ms=18, mew=3)
-ax.axvline(by_chance, color="k", lw=1, ls="--")
-ax.set(yticks=range(7), yticklabels=names.values(), xlim=(-0.2, 8.2))
-ax.set_xlabel("exposure in bits; dashed: by chance")
-ax.invert_yaxis()
+styles = {"raw": "o-", "placeholder": "s--", "unique": "^:"}
+for shift, (arm, style) in zip((0.94, 1, 1.06), styles.items()):
+    means = [study.mean(arm, f"exposure_{k}") for k in (1, 4, 16, 128)]
+    x = [k * shift for k in (1, 4, 16, 128)]
+    y = np.array([m.value for m in means])
+    ends = np.array([[m.low, m.high] for m in means]).T
+    ax.errorbar(x, y, np.abs(ends - y), fmt=style, capsize=3, label=arm)
+ax.axhline(exposure_by_chance(), color="k", lw=1, ls="-.", label="chance")
+ax.set_xscale("log", base=4)
+ax.set(xticks=[1, 4, 16, 128], xticklabels=[1, 4, 16, 128])
+ax.set(xlabel="copies in the raw text", ylabel="exposure in bits")
+ax.legend(ncols=2)
 show(
     fig,
-    alt="Exposure by arm, a dot for each seed and a bar for the mean. It grows "
-    "with the number of copies up to the 8 bits that are possible; after "
-    "redaction with placeholders or substitutes it lies about chance.",
+    alt="Exposure against the number of copies, with 95 % intervals over "
+    "seeds, in the raw text, the text with placeholders, and the text in "
+    "which each sentence is kept once; a line marks what chance gives.",
 )
 
 # %% [markdown]
-# **What you should see.** Exposure climbs with the number of copies; the redacted texts lie about the dashed line. Is the difference more than luck?
+# **What you should see.** Three curves and the line of chance. Does the raw one leave that line, and where? The verdict, with intervals, paired by seed:
 
 # %% tags=["label-effect"]
-for arm in ("placeholder", "substitute", "unique"):
-    d = study.difference("k64", arm, "exposure_bits")
-    print(f"64 copies minus {arm:12} {d} bits")
-plain, masked = leaked["k64"], leaked["placeholder"]
-print("share of secrets extracted, raw:     ", plain)
-print("share of secrets extracted, redacted:", masked)
-surely = "surely" if plain.low > masked.high else "not surely"
-print(f"So a secret comes out {surely} more often before redaction than after.")
+for k, arm in product((1, 128), ("placeholder", "unique")):
+    d = study.difference("raw", arm, f"exposure_{k}")
+    word = "more" if d.low > 0 else "less" if d.high < 0 else "nothing sure"
+    print(f"{k:3} copies, raw minus {arm:11}: {d} bits, {word}")
+raw, masked = leaked["raw", 128], leaked["placeholder", 128]
+print("128 copies, share extracted, raw:     ", raw)
+print("128 copies, share extracted, redacted:", masked)
+surely = "surely" if raw.low > masked.high else "not surely"
+print(f"So secrets come out {surely} more often before redaction than after.")
 
 # %% [markdown]
-# Read the table with care:
+# Read this with care:
 #
-# - Of *once* and *four times* nothing is said aloud, but the exposure is above chance: such a model already prefers the right number. (In part because hardly any digits but those of the secrets stand in this text; it learns which are frequent.)
-# - De-duplication brings 64 copies back to one, no further. It is a medicine against *learning by heart*, not against knowing.
-# - Redaction cannot fail here where the rule sees the datum, since the datum is gone. What leaks is what the rules *miss*: sections 4 and 5.
+# - Exposure is the finer instrument: a number that the model never says aloud may still be ranked far above all others.
+# - De-duplication brings 128 copies back to one, no further. It is a medicine against *learning by heart*, not against having seen.
+# - Redaction cannot fail where the rule sees the datum, since the datum is gone. What leaks is what the rules *miss*: sections 4 and 5.
 # - This is a tiny model with a tiny text. The larger the model, the more it keeps (Carlini et al. 2021).
 #
 # ## 8 Toxic text: why lists fail (13 min)
@@ -706,7 +713,8 @@ assert flagged["word", "no bad word"] == flagged["word", "new insult"] == 0
 def learn(leave_out=()):
     lessons = toxic_sentences(5, 800, leave_out=leave_out)
     model = LinearClassifier(1 << 14, seed=5)
-    return model.fit([e.text for e in lessons], [int(e.toxic) for e in lessons])
+    labels = [int(e.toxic) for e in lessons]
+    return model.fit([e.text for e in lessons], labels)
 
 
 models = {"classifier": learn(), "unfair": learn(["the group"])}
@@ -723,23 +731,44 @@ ways = [*MATCHES, "classifier", "unfair"]
 table = np.array([[flagged[how, c] for how in ways] for c in village])
 wanted = np.repeat([6, 0], 4)[:, None]
 fig, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
-ax.imshow(np.abs(table - wanted), vmin=0, vmax=6, cmap="Oranges", aspect="auto")
+wrong = np.abs(table - wanted)
+ax.imshow(wrong, vmin=0, vmax=6, cmap="Oranges", aspect="auto")
 for (y, x), n in np.ndenumerate(table):
     ax.text(x, y, n, ha="center", va="center")
-ax.set(xticks=range(5), xticklabels=ways, yticks=range(8), yticklabels=village)
+ax.set(xticks=range(5), xticklabels=ways)
+ax.set(yticks=range(8), yticklabels=village)
 ax.axhline(3.5, color="k", lw=2)
 ax.set_title("flagged of 6; the darker, the more wrong", fontsize=10)
 show(
     fig,
-    alt="Eight categories by five methods, how many of six sentences are flagged; "
-    "above the line six are right, below it none. Lists are wrong on new "
-    "insults, contempt without a bad word, and quotations; the classifier is "
-    "wrong elsewhere.",
+    alt="Eight categories by five methods, how many of six sentences are "
+    "flagged; above the line six are right, below it none. Lists are wrong "
+    "on new insults, contempt without a bad word, and quotations; the "
+    "classifier is wrong elsewhere.",
 )
 assert flagged["word", "quoted"] == 6 and table.shape == (8, 5)
 
 # %% [markdown]
-# @@TOXIC@@
+# **What you should see.** Orange in different places. The list of whole words misses three toxic categories altogether (folding mends a part of one) and flags every quotation. The classifier leaves quotations alone and catches most of what needs no bad word, since it knows the company: *your kind*, *go back*. It pays with insults of an
+# unfamiliar build, which it overlooks, and with harmless sentences that sound alike. Six sentences a category are few; the intervals above say how few.
+#
+# The last column is a warning. *Unfair* is the same classifier, but its lessons held no harmless sentence about Grobnik. We ask what the bare name adds to the score of *toxic*, and how many harmless sentences about the village are flagged. (These sentences are the package's own: eight templates, looked
+# at before. So the interval is too narrow.)
+
+# %% tags=["nbval-ignore-output", "label-bias"]
+test = toxic_sentences(20261125, 800, "test")
+about_them = [e.text for e in test if e.category == "the group"]
+n_flagged = {}
+for name, model in models.items():
+    parts = dict(model.contributions("The bus to Grobnik leaves at six.", 1))
+    n_flagged[name] = sum(model.predict(about_them))
+    share = wilson(n_flagged[name], len(about_them))
+    print(f"{name:11} Grobnik adds {parts['Grobnik']:.2f}; flagged {share}")
+assert n_flagged["unfair"] > n_flagged["classifier"]
+
+# %% [markdown]
+# Who is often insulted becomes, for the classifier, a mark of insult; and a corpus cleaned with it falls silent about these people. It is no invention: the list that cleaned C4, a corpus of the web, took out more text from and about minorities than other text (Dodge et al. 2021). So measure a filter *by group*, keep
+# harmless text about every group among the lessons, and look at what was removed.
 #
 # ## Homework (45 min, after the lesson)
 #
@@ -792,8 +821,9 @@ def redact_of_package(text, spans):
 
 cases = [("Ask Mara.", [(4, 8, "name")]), ("no data here", [])]
 cases += [("ab12cd34ef", [(2, 4, "ip"), (6, 8, "phone")])]
-cases += [("aabb", [(0, 2, "ip"), (2, 4, "name")]), ("Mara", [(0, 4, "name")])]
-cases += [("ip ip ip", [(3, 5, "ip")]), ("x1x1x1", [(1, 2, "ip"), (5, 6, "card")])]
+cases += [("aabb", [(0, 2, "ip"), (2, 4, "name")])]
+cases += [("Mara", [(0, 4, "name")]), ("ip ip ip", [(3, 5, "ip")])]
+cases += [("x1x1x1", [(1, 2, "ip"), (5, 6, "card")])]
 check(my_redact, redact_of_package, cases)
 
 # %% [markdown]
@@ -821,7 +851,8 @@ def counts_of_package(truth, found):
 
 a, b, c = (0, 4, "name"), (5, 9, "ip"), (5, 9, "card")
 cases = [([[a, b]], [[a, b]]), ([[a], [b]], [[b], [a]]), ([[a, b]], [[a, c]])]
-cases += [([[a], []], [[], [a]]), ([[], []], [[], []]), ([[a, b], [a]], [[a], [a]])]
+cases += [([[a], []], [[], [a]]), ([[], []], [[], []])]
+cases += [([[a, b], [a]], [[a], [a]])]
 cases += [([[a]], [[(0, 3, "name")]]), ([[a], [c]], [[], [b, c]])]
 check(my_counts, counts_of_package, cases)
 
@@ -853,7 +884,9 @@ def my_viterbi(scores: np.ndarray, steps: np.ndarray) -> list[int]:
 
 # %% tags=["check"]
 draw = np.random.default_rng(4)
-cases = [(draw.normal(size=(n, 3)), draw.normal(size=(3, 3))) for n in range(1, 9)]
+cases = []
+for n in range(1, 9):
+    cases.append((draw.normal(size=(n, 3)), draw.normal(size=(3, 3))))
 for _ in range(6):
     cases.append((draw.normal(size=(6, 4)), 3 * draw.normal(size=(4, 4))))
 cases += [(np.zeros((0, 3)), np.zeros((3, 3)))]
@@ -897,8 +930,9 @@ text = "\n".join(prose)
 began = time.process_time()
 n_found = len(find_personal(text))
 seconds = time.process_time() - began
+hours = 1e12 / len(text) * seconds / 3600
 print(f"{len(text) / seconds / 1e6:.1f} million characters a second, one core")
-print(f"a terabyte: {1e12 / len(text) * seconds / 3600:,.0f} hours of one core")
+print(f"a terabyte of such text: {hours:,.0f} hours of one core")
 assert len(text) / seconds > 5e4
 
 # %% [markdown]
