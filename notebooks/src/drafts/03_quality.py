@@ -50,10 +50,10 @@ setup(seed=3)
 # ## 1 Text by humans, for humans (5 min)
 #
 # A crawl of the web is mostly *not* language: menus, scripts, tables of prices, the same sentence a hundred times. A model that
-# reads it learns it. The team behind the model BLOOM put the goal into five words: *text produced by humans for humans*. A **quality
+# reads it learns it. The team behind the model BLOOM put the goal in one line: *text produced by humans for humans*. A **quality
 # filter** (质量过滤) is a program that decides, page by page, whether a text is that.
 #
-# There are three kinds, and the great corpora used all of them:
+# There are three kinds. Each was used for a well-known corpus (Gopher and LLaMA are language models; C4 and CCNet are ways to clean a crawl):
 #
 # | filter | asks | used by |
 # |---|---|---|
@@ -79,9 +79,9 @@ for kind in KINDS:
     first = "" if kind == "licence" else shorten(of_kind[0], 44)
     print(f"{kind:9}{len(of_kind):4} pages{kb:5.0f} KB  {first}")
 piles = good_texts()
-own, junk_words, known = (piles[p] for p in ("train", "classifier", "test"))
+ours, junk_words, known = (piles[p] for p in ("train", "classifier", "test"))
 assert 0.5 < good.mean() < 0.75
-assert not set(own) & set(known) and not set(junk_words) & set(known)
+assert not set(ours) & set(known) and not set(junk_words) & set(known)
 
 # %% [markdown]
 # ## 2 Rules: what shape has a page? (7 min)
@@ -181,14 +181,14 @@ show(
 # **What you should see.** The filled hill lies right across the bound, the outlined one far to its right. Same pages, same rule, same bound, another idea of a word. *A bound belongs to
 # the way of measuring it was found with.*
 
+
 # %% tags=["nbval-ignore-output", "label-spaces"]
-spaces = np.array(
-    [
-        gopher_reason(t, words=str.split) is None
-        and gopher_repetition_reason(t, words=str.split) is None
-        for t in texts
-    ]
-)
+def keeps(text):
+    first = gopher_reason(text, words=str.split)
+    return (first or gopher_repetition_reason(text, words=str.split)) is None
+
+
+spaces = np.array([keeps(text) for text in texts])
 table({"as library": shape & fresh, "at spaces": spaces})
 assert spaces[good].mean() > 0.9 and spaces[kinds == "repeats"].mean() < 0.05
 
@@ -204,7 +204,8 @@ print(Counter(gopher_reason(text, words=cut_words) for text in zh))
 common = Counter(w for t in zh[:30] for w in set(cut_words(t)) if w.isalpha())
 top = tuple(word for word, _ in common.most_common(8))
 limits = GopherLimits(min_word_length=1, stop_words=top)
-print(top, Counter(gopher_reason(t, limits, words=cut_words) for t in zh[30:]))
+print(top)
+print(Counter(gopher_reason(t, limits, words=cut_words) for t in zh[30:]))
 
 # %% [markdown]
 # Every Chinese page breaks "words of at least 3 letters". With a bound and a word list made from 30 of them, the other 30 pass. The same for our documentation: set the bound so that 98 % of 100
@@ -215,15 +216,15 @@ found = np.array([letter_share(split_words(t)) for t in texts])
 labelled = np.flatnonzero(good)[:100]
 others = np.flatnonzero(good)[100:]
 bound = np.quantile(found[labelled], 0.02)
-print(f"bound {bound:.2f}; kept", wilson(sum(found[others] >= bound), len(others)))
-print(
-    "menus kept", wilson(sum(found[kinds == "menu"] >= bound), sum(kinds == "menu"))
-)
-assert 0.5 < bound < 0.8 and (found[others] >= bound).mean() > 0.9
-assert (found[kinds == "menu"] >= bound).mean() > 0.5
+passed = found >= bound
+menus = passed[kinds == "menu"]
+print(f"bound {bound:.2f}")
+print("good pages kept", wilson(sum(passed[others]), len(others)))
+print("menus kept     ", wilson(sum(menus), len(menus)))
+assert 0.5 < bound < 0.8 and passed[others].mean() > 0.9 and menus.mean() > 0.5
 
 # %% [markdown]
-# The bound holds on pages that it was not made for. But look at the second line: it lets the menus in as well. No bound on *this* measure could part the two; tuning cannot repair a measure, only
+# The bound holds on pages that it was not made for. But look at the last line: it lets the menus in as well. No bound on *this* measure could part the two; tuning cannot repair a measure, only
 # place it.
 #
 # ### 2.2 C4: line by line (2 min)
@@ -245,9 +246,8 @@ c4 = np.array([c4_reason(text) is None for text in texts])
 table({"Gopher": shape & fresh, "C4": c4})
 lines = [line.strip() for t in known[:50] for line in t.split("\n")]
 wrapped = [line_reason(line) for line in lines if line]
-print(
-    f"{wrapped.count('no_end_mark') / len(wrapped):.0%} of lines have no end mark"
-)
+no_mark = wrapped.count("no_end_mark") / len(wrapped)
+print(f"{no_mark:.0%} of the lines of prose have no end mark")
 assert c4[good].mean() < 0.7 and c4[~good].mean() < 0.2
 
 # %% [markdown]
@@ -264,9 +264,8 @@ print(strip_boilerplate(code))
 print(code_reason("x = 1\n", licence="GPL-3.0"))
 print(code_reason("x = 1\n", licence="MIT"))
 long_line = "a" * 1000
-print(
-    code_reason(long_line + "\nb" * 20), code_reason(long_line + "a\n" + "b\n" * 20)
-)
+print(code_reason(long_line + "\nb" * 20))
+print(code_reason(long_line + "a" + "\nb" * 20))
 print(code_reason("ab{}()[]{}"), code_reason("ab{}()[]"))
 
 # %% [markdown]
@@ -289,14 +288,14 @@ grams = ngrams_of(text, (1, 2), "word")
 buckets = hashed_ngrams(text, (1, 2), "word", 16)
 print(dict(zip(grams, buckets.tolist())))
 places, x = bag_of_ngrams(text, (1, 2), "word", 16)
-print(
-    f"{len(grams)} n-grams in {len(places)} buckets; length of x: {(x @ x) ** 0.5:.3f}"
-)
+print(f"{len(grams)} n-grams in {len(places)} buckets", end="; ")
+print(f"the length of x is {(x @ x) ** 0.5:.3f}")
 
 # %% [markdown]
 # The vector is $x_j=\sqrt{c_j/\sum_k c_k}$, with $c_j$ the number of n-grams in bucket $j$: zero nearly everywhere, and of length 1 for short and long texts.
 #
-# **A score for each class**: $s_k=\sum_j x_jW_{jk}+b_k$, made into probabilities by the softmax $p_k=e^{s_k}/\sum_m e^{s_m}$. The loss of a text of class $y$ is $L=-\ln p_y$.
+# **A score for each class** $k$ (*good*, *junk*): $s_k=\sum_j x_jW_{jk}+b_k$, with a weight $W_{jk}$ for each bucket. The **softmax** makes probabilities of scores: $p_k=e^{s_k}/\sum_m e^{s_m}$, all positive, together 1. How
+# badly a text of the true class $y$ was judged is its **loss**, $L=-\ln p_y$: 0 if $p_y=1$, large if $p_y$ is small.
 #
 # **Improve: the gradient** (梯度). Step by step:
 #
@@ -332,11 +331,12 @@ print("all", W.size, "derivatives agree")
 # weight of each n-gram of the text moves by rate × $x_j$ × ½ towards its class.
 
 # %%
-two = LinearClassifier(64, (1,), lr=0.4, epochs=1).fit(["key", "snow"], ["a", "b"])
+two = LinearClassifier(64, (1,), lr=0.4, epochs=1)
+two.fit(["key", "snow"], ["a", "b"])
 moved = sorted(np.abs(two.weights_[two.weights_ != 0]).tolist())
 print([round(weight, 3) for weight in moved])
 first = 0.4 * 1 * 0.5
-p_wrong = softmax(np.array([first, -first]))[0]  # only the bias is known of it
+p_wrong = softmax(np.array([first, -first]))[0]  # only the bias speaks
 second = 0.2 * p_wrong  # the rate has fallen to its half
 print(round(first, 3), round(float(second), 3))
 assert np.allclose(moved, [second, second, first, first], atol=1e-6)
@@ -380,11 +380,11 @@ easy = np.isin(kinds, ("markup", "licence"))
 hard = ~good & ~easy
 for name, group in (("easy", easy), ("hard", hard)):
     s = score[group]
-    print(
-        f"{name}: AUC {auc(score[good], s):.3f}, {(s > 0.5).mean():.0%} pass at ½"
-    )
+    print(f"{name}: AUC {auc(score[good], s):.3f}", end=", ")
+    print(f"{(s > 0.5).mean():.0%} pass at 1/2")
 print({kind: round(value, 3) for kind, value in of_kind.items()})
-assert auc(score[good], score[easy]) > 0.97 and auc(score[good], score[hard]) > 0.9
+assert auc(score[good], score[easy]) > 0.97
+assert auc(score[good], score[hard]) > 0.9
 assert (score[easy] > 0.5).mean() < 0.3 < 0.4 < (score[hard] > 0.5).mean()
 
 # %% [markdown]
@@ -436,37 +436,30 @@ is_chosen = is_good & (np.random.default_rng(3).random(800) < 0.3)
 part = np.random.default_rng(4).permutation(800)
 learn, ask = part[:500], part[500:]
 names = ["chosen" if c else "random" for c in is_chosen[learn]]
-pu = LinearClassifier(1 << 14, (1,), l2=1e-3).fit([mixed[i] for i in learn], names)
+pu = LinearClassifier(1 << 14, (1,), l2=1e-3)
+pu.fit([mixed[i] for i in learn], names)
 raw = pu.predict_proba([mixed[i] for i in ask])[:, 0]
 fixed, c = pu_adjust(raw, raw[is_chosen[ask]])
+share = {}
 for name, s in (("as learnt", raw), (f"divided by c = {c:.2f}", fixed)):
-    print(f"{name}: {(s > 0.5)[is_good[ask]].mean():.0%} of good pages pass")
-assert (
-    (raw > 0.5)[is_good[ask]].mean()
-    < 0.4
-    < 0.7
-    < (fixed > 0.5)[is_good[ask]].mean()
-)
-assert (fixed > 0.5)[~is_good[ask]].mean() < 0.1 and 0.1 < c < 0.5
+    share[name] = (s > 0.5)[is_good[ask]].mean()
+    print(f"{name}: {share[name]:.0%} of good pages pass")
+before, after = share.values()
+assert before < 0.4 < 0.7 < after and 0.1 < c < 0.5
+assert (fixed > 0.5)[~is_good[ask]].mean() < 0.1
 
 # %% [markdown]
+# The estimate of $c$ need not hit the 0.3 that we planted: it supposes that the classifier is sure of its own positives, and a small one is not. The bound is repaired all the same.
+#
 # ## 4 A language model as a judge (10 min)
 #
 # CCNet asks: how much does the page *surprise* a model that has read good text? Not a neural model (lesson 09), but one that counts: it guesses a word from the one or two words before it. Here is
-# one with a single word of context, and a training text that fits on a card:
-
-# %%
-from minillm.data.buckets import perplexity_buckets
-from minillm.data.ngram import NgramModel
-from minillm.data.ngram_counts import closed_form_discounts
-
-card = ["a b", "a c", "a b"]
-after_a = Counter(b for a, b in (text.split() for text in card))
-print(after_a, "so p(b | a) =", Fraction(after_a["b"], 3))
-
-# %% [markdown]
-# Counting alone says that *a a* is impossible, and one impossible pair makes a whole page impossible. So some probability must be put aside for what was not seen: **smoothing** (平滑). The best way with counts is
-# that of Kneser and Ney, in three ideas.
+# a training text that fits on a card, three texts of two words:
+#
+# > a b &nbsp;&nbsp; a c &nbsp;&nbsp; a b
+#
+# After *a* came *b* twice and *c* once, so $p(b\mid a)=\frac23$? Counting alone says that *a a* is impossible, and one impossible pair makes a whole page impossible. So some probability must be put aside for what was not
+# seen: **smoothing** (平滑). The best way with counts is that of Kneser and Ney, in three ideas. Write $c(vw)$ for how often $w$ came after $v$, and $c(v\,\cdot)$ for how often anything did.
 #
 # **1. Take a discount.** From each count take $D$ (say ½). After *a* there were two kinds of words, so $2\cdot½=1$ of 3 counts is free. That is the share $\gamma(a)=\frac{D\cdot 2}{3}=\frac13$.
 #
@@ -476,10 +469,13 @@ print(after_a, "so p(b | a) =", Fraction(after_a["b"], 3))
 # **continuation count** (接续计数): after how many *different* words did $w$ come?
 
 # %%
-START, END = "<s>", "</s>"  # where a text begins and ends
-pairs = {
-    (v, w) for t in card for v, w in zip([START, *t.split()], [*t.split(), END])
-}
+from minillm.data.buckets import perplexity_buckets
+from minillm.data.ngram import END, START, NgramModel
+from minillm.data.ngram_counts import closed_form_discounts
+
+card = ["a b", "a c", "a b"]
+after_a = Counter(b for a, b in (text.split() for text in card))
+pairs = {pair for t in card for pair in pairwise([START, *t.split(), END])}
 print(sorted(pairs))
 n_before = Counter(w for v, w in pairs)
 print(n_before, "together", n_before.total())
@@ -498,7 +494,8 @@ D, V = Fraction(1, 2), 5
 p1 = {w: (n - D) / 5 + D * 4 / 5 / V for w, n in n_before.items()}
 p1["<unk>"] = D * 4 / 5 / V
 gamma = D * len(after_a) / 3
-p2 = {w: max(after_a[w] - D, Fraction(0)) / 3 + gamma * p for w, p in p1.items()}
+own = {w: max(after_a[w] - D, Fraction(0)) / 3 for w in p1}
+p2 = {w: own[w] + gamma * p1[w] for w in p1}
 print(
     "p(b) =",
     p1["b"],
@@ -525,7 +522,7 @@ trip += [f"{whose} glasses" for whose in ("my", "your", "his", "old")]
 sf = NgramModel(order=2, discounts=0.5).fit(trip)
 for w in ("Francisco", "glasses"):
     print(w, round(exp(sf.logprob(w, ["reading"])), 3))
-assert sf.logprob("glasses", ["reading"]) > sf.logprob("Francisco", ["reading"])
+assert sf.logprob("Francisco") < sf.logprob("glasses")
 assert sf.logprob("Francisco", ["San"]) > log(0.9)
 
 # %% [markdown]
@@ -548,10 +545,14 @@ lm = NgramModel(order=3).fit(known)
 surprise = np.array([nll / n for nll, n in lm.nll_many(texts)])
 perplexity = np.exp(surprise)
 for kind in KINDS:
-    line = f"{kind:9} median {np.median(perplexity[kinds == kind]):8,.0f}"
-    print(line, "" if kind == "prose" else
-          f"  AUC {auc(-surprise[good], -surprise[kinds == kind]):.3f}")  # fmt: skip
-assert np.median(perplexity[kinds == "shuffled"]) > 10 * np.median(perplexity[good])
+    here = kinds == kind
+    print(f"{kind:9} median {np.median(perplexity[here]):8,.0f}", end="")
+    print(
+        ""
+        if kind == "prose"
+        else f"  AUC {auc(-surprise[good], -surprise[here]):.3f}"
+    )
+assert np.median(perplexity[here]) > 10 * np.median(perplexity[good])
 
 # %% tags=["nbval-ignore-output", "label-perplexity"]
 thirds = np.quantile(perplexity, [1 / 3, 2 / 3])
@@ -662,7 +663,7 @@ assert alike.value < 0.6
 # CCNet's second step is **language identification** (语种识别). The same linear classifier, now on n-grams of *characters*: *sch* smells German, *ção* Portuguese. It learns from the names of
 # languages and countries in 24 languages (*Deutschland*, 德国, *Германия*), which come with the package `babel`. One name in five is held out, in all languages at once.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 from minillm.data.language_id import LanguageIdentifier, confused_pairs
 from minillm.data.language_id import pieces, split_names
 from minillm.data.names import from_text
@@ -673,27 +674,35 @@ learn, ask = split_names({code: names[code] for code in codes.split()})
 half = {code: some[::2] for code, some in learn.items()}
 language = LanguageIdentifier(n_buckets=1 << 14, epochs=3).fit(half)
 print(len(language.languages), "languages")
-for text in ("The goat ran away.", "Die Ziege lief weg.", "山羊跑了。", "12 + 3"):
-    print(text, "->", language.predict(text)[0])
+tried = {
+    "en": "The goat ran away, and Ada looked for it at the river.",
+    "de": "Die Ziege lief weg, und Ada suchte sie am Fluss.",
+    "zh": zh[0][:40],
+    "und": "12 + 3",
+}
+for code, text in tried.items():
+    answer, p = language.predict(text)
+    print(f"{code:3} -> {answer:3} (p = {p:.2f})  {text[:32]}")
+assert language.predict("12 + 3") == ("und", 0.0)
 
 # %% [markdown]
-# A text without letters gets *und*, undetermined. **Predict:** how many letters does it take to be right nine times in ten: 5, 20, or 80?
+# A text without letters gets *und*, undetermined. The probability is one *among the 24*: a low one is a warning, and one sentence may be too little for a program that has read only names. **Predict:** how many letters does it take to be right nine times in ten: 5, 20, or 80?
 
 # %% tags=["nbval-ignore-output", "label-length"]
 lengths = (5, 10, 20, 40, 80)
 right, truth, said = [], [], []
 for n in lengths:
-    asked = [
-        (c, t) for c, some in ask.items() for t in pieces(" ".join(some), n, 20)
-    ]
-    answers = [code for code, _ in language.predict_many([t for _, t in asked])]
+    cut = {code: pieces(" ".join(some), n, 20) for code, some in ask.items()}
+    asked = [(code, text) for code, some in cut.items() for text in some]
+    answers = [c for c, _ in language.predict_many([t for _, t in asked])]
     right.append(np.mean([c == a for (c, _), a in zip(asked, answers)]))
     truth += [c for c, _ in asked]
     said += answers
-recorded = json.loads((RESULTS / "language_id" / "udhr.json").read_text("utf-8"))
+file = RESULTS / "language_id" / "udhr.json"
+recorded = json.loads(file.read_text("utf-8"))
 prose = recorded["measured"]["by_length"]
 print({n: round(float(r), 2) for n, r in zip(lengths, right)})
-print("most often confused:", [pair for pair, _ in confused_pairs(truth, said)[:4]])
+print("confused:", [pair for pair, _ in confused_pairs(truth, said)[:4]])
 assert right == sorted(right) and right[-1] > 0.85 > 0.75 > right[0]
 
 # %% tags=["nbval-ignore-output", "label-languages"]
@@ -718,7 +727,7 @@ show(
 
 # %% [markdown]
 # **What you should see.** Both curves climb from about one half to nearly one. The dashed one was learnt from the same kind of names and asked about whole sentences, of the Universal Declaration of
-# Human Rights. Mistakes are between neighbours (Danish and Swedish, Bulgarian and Russian), hardly ever between scripts.
+# Human Rights. Mistakes are between neighbours that share their letters (Danish and Swedish, Bulgarian and Russian, Chinese and the Chinese characters of Japanese).
 #
 # ## 6 Does it help? (6 min)
 #
@@ -728,9 +737,9 @@ show(
 # | arm | text |
 # |---|---|
 # | clean | documentation only |
-# | raw_20, raw_40, raw_60 | with 20, 40, 60 % junk by bytes, nothing filtered |
-# | rules, rules_spaces | raw_40 after Gopher's rules, words cut as the library does, or at spaces |
-# | classifier | raw_40 after a classifier like ours, with the bound at ½ |
+# | raw_40 | with 40 % junk by bytes, nothing filtered |
+# | rules | raw_40 after Gopher's rules, words cut as the library does |
+# | classifier | raw_40 after a classifier like ours, with the bound at ½ (it learnt from pile two) |
 #
 # The table will show `bits` per byte on clean text (lower is better), and `junk_share`, the junk that the model really read. Arms share their seeds, so the figure takes differences pair by pair.
 #
@@ -761,7 +770,7 @@ ax.invert_yaxis()
 show(
     fig,
     alt="Differences in bits per byte to the raw text with 40 % junk, with 95 % "
-    "intervals over five seeds, for clean, raw_20, raw_60 and three filters.",
+    "intervals over five seeds, for clean text, rules and classifier.",
 )
 
 # %% [markdown]
@@ -779,14 +788,28 @@ print("gain by filtering:", gain)
 claim("DAT-010", gain.value, gain)
 possible = study.difference("raw_40", "clean", "bits_clean")
 print(f"taking out all junk would gain {possible.value:.3f}")
-for arm in ("rules", "rules_spaces", "classifier"):
+for arm in ("rules", "classifier"):
     got = study.difference("raw_40", arm, "bits_clean")
     seen = "seen" if got.low > 0 or got.high < 0 else "no difference seen"
     print(f"{arm:13}{got.value:+.3f} [{got.low:+.3f}, {got.high:+.3f}]: {seen}")
 
 # %% [markdown]
-# Read the two tables together. A filter can fail in two ways: it lets junk through, or it throws good text away. *At equal tokens* the second costs nothing here, since there was enough raw text; where text is scarce it would make the model
-# read its good pages several times (lesson 26). And junk costs what it displaces: a byte spent on a menu is a byte not spent on a sentence.
+# Look at the columns. The first row is what perfect cleaning would bring. A filter can fall short of it in two ways. It may leave the *share* of junk where it was: what counts is not how much junk goes, but how much more of it goes than
+# of the good text. And the good pages that are left may be of another sort than those that are gone. Which did the rules throw away? Take fresh pages, of pile three, from which no junk was made and that are like those the models are tested on:
+
+# %% tags=["nbval-ignore-output", "label-lost"]
+fresh_pages = known[:300]
+passes = np.array([gopher_reason(text) is None for text in fresh_pages])
+signs = np.array([1 - letter_share(split_words(text)) for text in fresh_pages])
+print(f"{1 - passes.mean():.0%} of them would be dropped by the rules")
+for name, which in (("kept", passes), ("dropped", ~passes)):
+    print(f"{name:8}{signs[which].mean():.0%} of the words are signs or numbers")
+assert signs[~passes].mean() > signs[passes].mean() + 0.03
+
+# %% [markdown]
+# Not a random half: the rules remove the pages with brackets, code and numbers, and a model that has never seen a bracket is surprised by each one in the test. The classifier, whose examples came from the same kind of files as the
+# test, removes no such half. So *filtered* is not one thing. A filter that does not fit the text can cost more than junk does, and only a measurement on the text one cares about tells. (That the missing pages
+# are the *cause* is an explanation and was not tested alone: the arm to run is the same rules with words cut at spaces.)
 #
 # How much of this holds for large models? Their crawls hold far more junk than ours, and of more kinds; their tests are tasks, not bits on one kind of prose. The direction is what we tested, not the size.
 #
@@ -886,7 +909,7 @@ for F, C in ((3, 2), (4, 3), (1, 2), (2, 5)):
     args = rng.normal(size=F), rng.normal(size=(F, C)), rng.normal(size=C)
     cases.append((*args, int(rng.integers(C))))
 cases.append(
-    (np.array([900.0, 1.0]), np.array([[1.0, -1.0], [0.5, 2.0]]), np.zeros(2), 1)
+    (np.array([900.0, 1.0]), np.array([[1.0, -1.0], [0.5, 2.0]]), np.zeros(2), 0)
 )
 check(my_gradient, gradient_of_package, cases)
 
