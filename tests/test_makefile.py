@@ -42,7 +42,7 @@ def make(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     command = ["make", f"PYTHON={sys.executable}", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env={**clean, **more}, capture_output=True, text=True, timeout=120
+        command, cwd=ROOT, env={**clean, **more}, capture_output=True, text=True, timeout=600
     )
 
 
@@ -102,7 +102,7 @@ def test_a_bare_python_is_enough_to_start():
     """`make lab` and `make test` begin before anything is installed: no import may be missing."""
     for program in ("environment", "stages"):
         command = [sys.executable, "-I", "-S", f"tools/{program}.py", "--help"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
 
 

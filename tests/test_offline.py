@@ -26,7 +26,7 @@ def cut(**more: str) -> dict[str, str]:
 
 def run_cut(code: str, **more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, env=cut(**more), capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=cut(**more), capture_output=True, text=True, timeout=600)
 
 
 REMOTE_CALLS = [
@@ -111,7 +111,7 @@ except OSError as error:
 """
     monkeypatch.setenv("PYTHONPATH", str(OFFLINE) if is_cut else "")
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell, id="a")])
-    NotebookClient(book, timeout=60, kernel_name="python3").execute()
+    NotebookClient(book, timeout=600, kernel_name="python3").execute()
     (output,) = book.cells[0].outputs
     assert (SENTENCE in output.text) == is_cut, output.text
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from tools.masters import Course, LessonError
 from tools.slides import marp, pulled
 
-TIMEOUT_SECONDS = 120
+TIMEOUT_SECONDS = 600
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _OFFLINE = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",

@@ -20,7 +20,7 @@ from pathlib import Path
 from tools.masters import Course, LessonError, exercises, read_master, tags_of
 
 MIN_MUTANTS = 5
-TIMEOUT_SECONDS = 300
+TIMEOUT_SECONDS = 900
 KINDS = ("setup", "exercise", "check")
 
 

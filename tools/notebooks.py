@@ -4,6 +4,7 @@ A lesson may be written as `14`, `14_rope` or a path; without one, a verb takes 
 CONTRIBUTING.md tells how a lesson is written; `tools/masters.py` what a master is.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -95,13 +96,15 @@ def homework(lessons: Lessons = None) -> None:
     """Prove the exercises: solved, unsolved, and at least five wrong solutions of each."""
     from tools import homework as prover
 
-    failed = []
-    for name in _course().choose(lessons or []):
-        try:
-            print(prover.run(_course(), name), flush=True)
-        except LessonError as error:
-            failed.append(name)
-            print(error, flush=True)
+    course, failed = _course(), []
+    names = course.choose(lessons or [])
+    with ThreadPoolExecutor(2) as pool:  # each proof is a process of its own
+        for name, proof in [(n, pool.submit(prover.run, course, n)) for n in names]:
+            try:
+                print(proof.result(), flush=True)
+            except LessonError as error:
+                failed.append(name)
+                print(error, flush=True)
     if failed:
         raise LessonError(f"exercises to mend: {', '.join(failed)}")
 

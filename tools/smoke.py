@@ -42,7 +42,7 @@ def call(arguments: tuple[str, ...], folder: str) -> subprocess.CompletedProcess
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
 
 

@@ -104,7 +104,7 @@ def start(folder, *told):
 
 
 def finish(process):
-    _, words = process.communicate(timeout=120)
+    _, words = process.communicate(timeout=600)
     assert process.returncode in (0, -signal.SIGKILL), words
     return process.returncode
 
@@ -134,7 +134,7 @@ def test_workers_end_when_the_training_is_killed(program, folder):
     mine = children(process.pid)
     assert len(mine) >= 2
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     for _ in range(600):
         if not any(Path(f"/proc/{pid}").exists() for pid in mine):
             break

@@ -16,7 +16,7 @@ def minillm(*arguments, stdin=""):
         text=True,
         encoding="utf-8",
         input=stdin,
-        timeout=120,
+        timeout=600,
     )
 
 

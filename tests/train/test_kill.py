@@ -34,7 +34,7 @@ def start(folder, moment="none", number=0):
 
 
 def finish(process):
-    _, words = process.communicate(timeout=120)
+    _, words = process.communicate(timeout=600)
     assert process.returncode in (0, -signal.SIGKILL), words
     return process.returncode
 
