@@ -10,10 +10,11 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tools.masters import Course, LessonError
-from tools.slides import marp, pulled
+from tools.slides import marp, pulled, split
 
 TIMEOUT_SECONDS = 600
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -105,3 +106,21 @@ def measure(source: str) -> list[str]:
     if not result["slides"]:
         raise LessonError("Chromium found no slides")
     return [f"slide {f['slide']}: {f['what']} ({f['over']})" for f in result["found"]]
+
+
+def measure_together(sources: Mapping[str, str]) -> list[str]:
+    """The same for several decks in one browser, since it takes long to start.
+
+    Each line names its deck.
+
+    The head of the first deck holds for all: one theme, one kind of formulas.
+    """
+    head = next(iter(sources.values())).split("\n---\n", 1)[0]
+    slides = [(name, i, x) for name in sources for i, x in enumerate(split(sources[name]), 1)]
+    found = measure(head + "\n---\n" + "\n---\n".join(slide for *_, slide in slides))
+    said = []
+    for line in found:
+        number, what = re.match(r"slide (\d+): (.*)", line).groups()  # type: ignore[union-attr]
+        name, own, _ = slides[int(number) - 1]
+        said.append(f"{name}, slide {own}: {what}")
+    return said

@@ -484,10 +484,11 @@ assert caught["verbatim"][0] == caught["verbatim"][1]
 
 # %% [markdown]
 # Word for word is always found, and these light edits nearly always: somewhere in a long item 13 words in a row are left untouched. Where none survive, nothing is seen. So
-# "decontaminated by 13-grams" means *no verbatim leak*, nothing more: a translated or reworded exam slips through. (Exercise 15 asks how many changes it takes.)
+# "decontaminated by 13-grams" means *no verbatim leak*, nothing more: a translated or reworded exam slips through. (Exercise 5 asks how many changes it takes.)
 
 # %%
-item = "Which of the seven rivers of the valley runs past the mill and the old stone bridge ?"
+item = "Which of the seven rivers of the valley runs past the mill"
+item += " and the old stone bridge ?"
 page = "before " * 60 + item + " after" * 60
 cleaned = clean_text(page, ngrams_of([item]))
 print(cleaned.n_matches, "runs matched;", len(page), "characters became", end=" ")
@@ -593,9 +594,19 @@ show(
 )
 
 # %% [markdown]
-# @@STUDY@@
+# **What you should see.** The copied documents are known better under `few`, and that interval lies clear of zero: the model spent its bytes on them. On unseen text both corpora with copies come out
+# worse on average, but both intervals hold zero, so by the rule that was written before the run the ledger says: *not seen at this scale*. No model recites anything, prompted or not.
 #
-# ## 11 Exercise: shingles by hand (5 min, ★☆☆)
+# Lee et al. (2022) report both effects, in far larger models that read far more text: memorised text written ten times less often, and fewer steps to the same or a better accuracy. Ours is still
+# learning to spell, and a model that recites nothing cannot show what de-duplication protects from; five seeds of it leave the effect on unseen text about as wide as it is large. More seeds would narrow
+# the interval; only a longer run would bring the reciting into sight.
+#
+# ## Homework (31 min, after the lesson)
+#
+# Replace each `raise NotImplementedError` by your code, run the cell, then the check below it. The rest of the
+# notebook does not depend on your answers.
+#
+# ### Exercise 1 · Shingles by hand (5 min, ★☆☆)
 #
 # `tokens` is a list of words. Return the *set* of runs of `n` words, each as a tuple. A list of 1 to n − 1 words is one run, itself; an empty list has none.
 #
@@ -622,7 +633,7 @@ cases += [(["a", "b"], 3), ([], 2), (["a", "a", "a", "a"], 2), (["x", "y"], 1)]
 check(my_shingles, shingles_of_package, cases)
 
 # %% [markdown]
-# ## 12 Exercise: a signature (6 min, ★★☆)
+# ### Exercise 2 · A signature (6 min, ★★☆)
 #
 # `table[e]` holds the hash of element e under each of k functions: a list of k numbers. Return the signature of the set `elements`: under each function the smallest number. The empty set gets
 # `2**32 - 1` everywhere. k is the length of a row; the table is never empty.
@@ -654,7 +665,7 @@ def signature_by_hand(elements, table):
 check(my_signature, signature_by_hand, [(set(e), table) for e in by_hand])
 
 # %% [markdown]
-# ## 13 Exercise: candidates (8 min, ★★★)
+# ### Exercise 3 · Candidates (8 min, ★★★)
 #
 # Signatures in, pairs out: all `(i, j)` with i < j whose signatures agree in *all* rows of at least one of `n_bands` bands of equal length. Equal numbers in *different* bands do not count. The length divides.
 #
@@ -687,7 +698,7 @@ cases += [([[5, 5], [5, 5], [5, 5]], 2), ([[1, 2], [3, 2], [1, 4]], 2)]
 check(my_candidates, candidates_of_package, cases)
 
 # %% [markdown]
-# ## 14 Exercise: the longest repeat (7 min, ★★☆)
+# ### Exercise 4 · The longest repeat (7 min, ★★☆)
 #
 # Return the longest stretch of a text that occurs at least twice (the places may overlap); "" if nothing does. Of equally long ones return the one that comes first in the alphabet.
 #
@@ -733,7 +744,7 @@ words_to_try = [
 check(my_longest_repeat, repeat_of_package, [(w,) for w in words_to_try])
 
 # %% [markdown]
-# ## 15 Exercise: what slips through? (5 min, ★★☆)
+# ### Exercise 5 · What slips through? (5 min, ★★☆)
 #
 # `n_words` words of a leaked item were copied, then every `every`-th word was changed (words number every, 2·every …, counting from 1). Does a rule of `n` words in a row still see it? Return True or False.
 #
@@ -821,4 +832,4 @@ print(f"{n * 20 * 16 / 1e12:.2f} TB of keys for 20 bands, 16 bytes each")
 #
 # ## Next
 #
-# [06 BPE](06_bpe.ipynb): from clean text to tokens. (05 privacy is being written.)
+# [05 Privacy](05_privacy.ipynb): whose text is it, and what must not be learnt from it?
