@@ -17,7 +17,6 @@
 import random
 import re
 import time
-from dataclasses import replace
 from itertools import pairwise, product
 
 import matplotlib.pyplot as plt
@@ -39,6 +38,7 @@ from minillm.data.tagger_sentences import held_out_sentences
 from minillm.data.tagger_sentences import training_sentences
 from minillm.data.toxicity import MATCHES, find_listed, replace_listed
 from minillm.data.toxicity import toxic_sentences
+from minillm.evaluate import paired_difference
 from minillm.lesson import check, claim, setup, show
 from minillm.recipes.records import read_results
 
@@ -533,8 +533,8 @@ assert secret in fits and len(fits) < 5
 #
 # ## 7 What a model gives away (9 min)
 #
-# Does it help? We plant secrets, train, and attack. Among a few little stories stand sentences about five invented persons: the first stands there once, the others 4, 16, 128 and 128 times. A small model (0.1 M parameters, its tokens are bytes) reads the text a few times over. Five
-# seeds, recorded by `python -m minillm.recipes records planted_secret`.
+# Does it help? We plant secrets, train, and attack. Among a few little stories stand sentences about five invented persons: the first stands there once, the others 4, 16, 128 and 128 times. A small model (0.1 M parameters, its tokens are bytes) reads the text a few times over, with several
+# seeds. The runs are recorded by `python -m minillm.recipes records planted_secret`; the cell below says how many there are.
 
 # %%
 from minillm.recipes.studies.planted_secret import (
@@ -559,30 +559,32 @@ for k, (before, number) in zip(COPIES, make_secrets(1)):
 
 # %% tags=["nbval-ignore-output", "label-study"]
 study = read_results("planted_secret")
-arms = {arm: runs for arm, runs in study.measured.items() if len(runs) > 1}
-study = replace(study, measured=arms)  # what is recorded at least twice
-n_seeds = len(study.seeds)
+arms = {arm: runs for arm, runs in study.measured.items() if runs}
+PAIR = ("raw", "placeholder")
 print(study.provenance)
 print(f"exposure: at most {np.log2(N_OTHERS + 1):.0f} bits, ", end="")
 print(f"by chance {exposure_by_chance():.2f}")
-leaked = {}
+exposure, leaked = {}, {}
 for arm, k in product(arms, (1, 4, 16, 128)):
-    n = n_seeds * COPIES.count(k)
-    shares = study.values(arm, f"extracted_{k}")
-    leaked[arm, k] = wilson(round(sum(shares) * COPIES.count(k)), n)
-    bits = study.mean(arm, f"exposure_{k}")
-    print(f"{arm:12}{k:4} x: {leaked[arm, k].k:2} of {n:2} out", end=", ")
-    print(f"exposure {bits.value:.1f} [{bits.low:.1f}, {bits.high:.1f}]")
+    exposure[arm, k] = [run[f"exposure_{k}"] for run in arms[arm].values()]
+    shares = [run[f"extracted_{k}"] for run in arms[arm].values()]
+    persons = COPIES.count(k)
+    n_out = round(sum(shares) * persons)
+    leaked[arm, k] = wilson(n_out, len(shares) * persons)
+    out = f"{leaked[arm, k].k} of {leaked[arm, k].n} extracted"
+    mean = np.mean(exposure[arm, k])
+    print(f"{arm:12}{k:4} x: {out:18} exposure {mean:.1f} bits")
 
 # %% tags=["nbval-ignore-output", "label-exposure"]
 fig, ax = plt.subplots(figsize=(6.2, 2.8), layout="constrained")
 styles = {"raw": "o-", "placeholder": "s--", "unique": "^:"}
-for shift, arm in zip((0.94, 1, 1.06), arms):
-    means = [study.mean(arm, f"exposure_{k}") for k in (1, 4, 16, 128)]
+for i, (shift, arm) in enumerate(zip((0.94, 1, 1.06), arms)):
     x = [k * shift for k in (1, 4, 16, 128)]
-    y = np.array([m.value for m in means])
-    ends = np.array([[m.low, m.high] for m in means]).T
-    ax.errorbar(x, y, np.abs(ends - y), fmt=styles[arm], capsize=3, label=arm)
+    dots = [exposure[arm, k] for k in (1, 4, 16, 128)]
+    means = [np.mean(values) for values in dots]
+    ax.plot(x, means, styles[arm], color=f"C{i}", label=arm)
+    for place, values in zip(x, dots):
+        ax.plot([place] * len(values), values, ".", color=f"C{i}", alpha=0.5)
 ax.axhline(exposure_by_chance(), color="k", lw=1, ls="-.", label="chance")
 ax.set_xscale("log", base=4)
 ax.set(xticks=[1, 4, 16, 128], xticklabels=[1, 4, 16, 128])
@@ -590,25 +592,29 @@ ax.set(xlabel="copies in the raw text", ylabel="exposure in bits")
 ax.legend(ncols=2)
 show(
     fig,
-    alt="Exposure against the number of copies, with 95 % intervals over "
-    "seeds, in the raw text, the text with placeholders, and the text in "
-    "which each sentence is kept once; a line marks what chance gives.",
+    alt="Exposure against the number of copies in the raw text: means joined "
+    "by lines and a dot for each seed, for each way to clean the text; a "
+    "line marks what chance gives.",
 )
 
 # %% [markdown]
-# **What you should see.** A curve for each text, and the line of chance. Does the raw one leave that line, and where? The verdict, with intervals, paired by seed:
+# **What you should see.** A curve for each text, and the line of chance. Does the raw one leave that line, and where? The verdict, paired by seed where there are several (the two persons of one model are not independent, so the intervals of the shares are a little too narrow):
 
 # %% tags=["nbval-ignore-output", "label-effect"]
-for k, arm in product((1, 128), [arm for arm in arms if arm != "raw"]):
-    d = study.difference("raw", arm, f"exposure_{k}")
-    word = "more" if d.low > 0 else "less" if d.high < 0 else "nothing sure"
-    print(f"{k:3} copies, raw minus {arm:11}: {d} bits, {word}")
-raw, masked = leaked["raw", 128], leaked["placeholder", 128]
+shared = sorted(set(arms["raw"]) & set(arms["placeholder"]))
+for k in (1, 4, 16, 128):
+    a, b = ([arms[x][s][f"exposure_{k}"] for s in shared] for x in PAIR)
+    said = "no interval from one seed"
+    if len(shared) > 1:
+        said = str(paired_difference(a, b))
+    bits = np.mean(a) - np.mean(b)
+    print(f"{k:3} copies, raw minus placeholder: {bits:.1f} bits; {said}")
+raw, masked = (leaked[arm, 128] for arm in PAIR)
 print("128 copies, share extracted, raw:     ", raw)
 print("128 copies, share extracted, redacted:", masked)
 surely = "surely" if raw.low > masked.high else "not surely"
-print(f"So secrets come out {surely} more often before redaction than after.")
-assert study.mean("raw", "exposure_128").value > 2 * exposure_by_chance()
+print(f"{len(shared)} seeds: {surely} more comes out before redaction.")
+assert np.mean(exposure["raw", 128]) > 2 * exposure_by_chance()
 
 # %% [markdown]
 # Read this with care:
@@ -937,7 +943,8 @@ began = time.process_time()
 n_found = len(find_personal(text))
 seconds = time.process_time() - began
 hours = 1e12 / len(text) * seconds / 3600
-print(f"{len(text) / seconds / 1e6:.1f} million characters a second, one core")
+speed = len(text) / seconds
+print(f"{speed / 1e6:.1f} million characters a second on one core")
 print(f"a terabyte of such text: {hours:,.0f} hours of one core")
 assert len(text) / seconds > 5e4
 
