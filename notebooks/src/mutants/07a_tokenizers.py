@@ -147,7 +147,8 @@ def count_cuts(word, pieces):
             """
 def expected_uses(word, p):
     uses = dict.fromkeys(p, 0.0)
-    for piece in viterbi(word, {x: log(v) for x, v in p.items()}):
+    unigram = Unigram([("<unk>", -99.0), *((x, log(v)) for x, v in p.items())])
+    for piece in unigram.best(word)[0]:
         uses[piece] += 1.0
     return uses
 """,
@@ -156,6 +157,9 @@ def expected_uses(word, p):
             "is not divided by the probability of the word",
             """
 def expected_uses(word, p):
+    def cuts(w):
+        heads = [(w[:n], w[n:]) for n in range(1, len(w) + 1)]
+        return [[a, *b] for a, c in heads for b in cuts(c)] or [[]]
     uses = dict.fromkeys(p, 0.0)
     for cut in cuts(word):
         w = float(np.prod([p.get(x, 0.0) for x in cut]))
@@ -169,6 +173,9 @@ def expected_uses(word, p):
             "all cuts count alike",
             """
 def expected_uses(word, p):
+    def cuts(w):
+        heads = [(w[:n], w[n:]) for n in range(1, len(w) + 1)]
+        return [[a, *b] for a, c in heads for b in cuts(c)] or [[]]
     uses = dict.fromkeys(p, 0.0)
     good = [cut for cut in cuts(word) if set(cut) <= set(p)]
     for cut in good:
@@ -222,6 +229,9 @@ def expected_uses(word, p):
             "whether a piece is used, not how often",
             """
 def expected_uses(word, p):
+    def cuts(w):
+        heads = [(w[:n], w[n:]) for n in range(1, len(w) + 1)]
+        return [[a, *b] for a, c in heads for b in cuts(c)] or [[]]
     uses, total = dict.fromkeys(p, 0.0), 0.0
     for cut in cuts(word):
         w = float(np.prod([p.get(x, 0.0) for x in cut]))

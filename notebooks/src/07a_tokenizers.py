@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 07a Tokenizers: is BPE the only way to choose the pieces?
 #
-# 75 min · CPU · 30 s · 0.8 GB · needs [06 BPE](06_bpe.ipynb) · code: `minillm/tokenizer/unigram.py`
+# 75 min · CPU · 35 s · 0.5 GB · needs [06 BPE](06_bpe.ipynb) · code: `minillm/tokenizer/unigram.py`
 #
 # After this lesson you can
 #
@@ -149,7 +149,7 @@ assert isclose(exact, n * (log(N * n / (1000 * 2000)) - 1), rel_tol=0.02)
 stories = make_corpus(seed=7, n_stories=200, language="en")
 by_score = {}
 for score in ("frequency", "ratio", "likelihood"):
-    by_score[score] = train_wordpiece(stories, 800, score=score)
+    by_score[score] = train_wordpiece(stories, 400, score=score)
     merged = [p for p in by_score[score][1:] if len(p.removeprefix("##")) > 1]
     print(f"{score:11}", *merged[:9])
     assert ("##zz" in merged[:3]) == (score == "ratio")
@@ -170,15 +170,16 @@ if hf:
     theirs = hf.Tokenizer(hf.models.WordPiece(unk_token="[UNK]"))
     theirs.pre_tokenizer = hf.pre_tokenizers.BertPreTokenizer()
     trainer = hf.trainers.WordPieceTrainer(
-        vocab_size=800, special_tokens=["[UNK]"], show_progress=False
+        vocab_size=400, special_tokens=["[UNK]"], show_progress=False
     )
     theirs.train_from_iterator(stories, trainer)
     common = {
         score: len(set(ours) & set(theirs.get_vocab())) / len(ours)
         for score, ours in by_score.items()
     }
-    print({score: f"{share:.0%} in common" for score, share in common.items()})
-    assert common["frequency"] > 0.95 > max(common["ratio"], common["likelihood"])
+    print({score: f"{x:.0%} in common" for score, x in common.items()})
+    assert common["frequency"] > 0.95
+    assert common["ratio"] < 0.9 and common["likelihood"] < 0.9
     check_text = " ".join(make_corpus(seed=8, n_stories=20, language="en"))
     ours = WordPiece(sorted(theirs.get_vocab(), key=theirs.get_vocab().get))
     assert ours.encode(check_text) == theirs.encode(check_text).ids
@@ -272,9 +273,9 @@ ax.set(ylim=(-0.25, 1.75))
 ax.axis("off")
 show(
     fig,
-    alt="Lattice of hugs: places 0 to 4 in a row; arcs for the pieces h, u, g, "
-    "s, ug, gs and hug with their probabilities. The best way, hug and then s, "
-    "is drawn thick.",
+    alt="Lattice of hugs: places 0 to 4 in a row; arcs for the pieces h, u, "
+    "g, s, ug, gs and hug with their probabilities. The best way, hug and "
+    "then s, is drawn thick.",
 )
 
 # %% [markdown]
@@ -384,14 +385,16 @@ fig, ax = plt.subplots(figsize=(6, 2.9), layout="constrained")
 for x, values in track.items():
     style = "o-" if x in WORDS else ":"
     ax.plot(values, style, color="C0" if x in WORDS else "gray", lw=1.5)
-    if values[-1] > 0.05:
-        ax.text(steps + 0.15, values[-1], x, va="center")
+    if values[-1] > 0.05 and x != "hugs":
+        name = "pug, hugs" if x == "pug" else x  # both occur 5 times
+        ax.text(steps + 0.15, values[-1], name, va="center")
 ax.set(xlabel="steps of EM", ylabel="probability")
-ax.set(xlim=(0, steps + 1), ylim=(0, None))
+ax.set(xlim=(0, steps + 1.6), ylim=(0, None))
 show(
     fig,
-    alt="Probability of each piece over eight steps of EM. The five whole words "
-    "rise and level off within three steps; every other piece falls to zero.",
+    alt="Probability of each piece over eight steps of EM. The five whole "
+    "words rise and level off within three steps; every other piece falls to "
+    "zero.",
 )
 total = sum(WORDS.values())
 most = sum(n * log(n / total) for n in WORDS.values())
@@ -400,7 +403,7 @@ assert all(b >= a - 1e-9 for a, b in pairwise(curve))
 assert isclose(curve[-1], most, abs_tol=0.01)
 
 # %% [markdown]
-# **What you should see.** The five words rise, everything else dies out within three steps. (*hugs* and *pug* lie on top of each other: both occur five times.) Below the picture: the likelihood at each step, and that of the list of words.
+# **What you should see.** The five words rise, everything else dies out within three steps. Below the picture: the likelihood at each step, and that of the list of words.
 #
 # EM climbs at every step, as proved, and ends at the *list of words*: no distribution gives the training words more than their own shares (the same Jensen argument). So likelihood
 # alone learns by heart. What forces a vocabulary to find *parts* is that places are few.
@@ -470,31 +473,31 @@ def pieces_of(name: str, tokenizer, text: str) -> list[str]:
 
 
 trained = three(stories, 800)
-
-# %% [markdown]
-# Which pieces did each find? We compare them without the marks for spaces and word parts.
-
-# %% tags=["label-overlap"]
 entries = {
     "BPE": set(trained["BPE"].ordinary),
     "WordPiece": {p.encode() for p in trained["WordPiece"].pieces},
     "Unigram": {p.encode() for p, _ in trained["Unigram"].pieces},
 }
 claim("TOK-025", len({frozenset(e) for e in entries.values()}))
+
+# %% [markdown]
+# Three methods, three vocabularies. (A survey lists the three names; our rule was that they count as three if the same text gives three different lists.) Which pieces longer than a letter did each find? We compare them without the marks for spaces and word parts.
+
+# %% tags=["label-overlap"]
 plain = {
     name: {e.strip(b" #") for e in these if len(e.strip(b" #")) > 1}
     for name, these in entries.items()
 }
 for name, these in plain.items():
-    longest = sorted(these, key=lambda e: (-len(e), e))[:4]
+    longest = sorted(these, key=lambda e: (-len(e), e))[:3]
     said = " ".join(e.decode() for e in longest)
-    print(f"{name:10}{len(these):4} longer than a letter, longest: {said}")
+    print(f"{name:10}{len(these):4} longer pieces: {said}")
 shared = set.intersection(*plain.values())
 print(len(shared), "in all three")
 assert 50 < len(shared) < 400
 
 # %% [markdown]
-# Three methods, three vocabularies. (A survey lists the three names; our rule was that they count as three if the same text gives three different lists.) 256 of BPE's places went to the bytes, most of which English never uses; hence its shorter list. The same sentence under each:
+# 256 of BPE's places went to the bytes, most of which English never uses; hence its shorter list. The same sentence under each:
 
 # %% tags=["label-boxes"]
 sentence = "A girl named Lucy lost a telescope by the river."
@@ -509,19 +512,19 @@ def draw_tokens(ax, tokens: list[str], title: str) -> None:
         label = token.replace(" ", "·")
         ax.text(x + len(token) / 2, 0.5, label, ha="center", va="center")
         x += len(token)
-    ax.set(xlim=(-0.2, 62), ylim=(-0.1, 1.1))
+    ax.set(xlim=(-0.2, 50), ylim=(-0.1, 1.1))
     ax.set_title(f"{title}: {len(tokens)} tokens", loc="left", fontsize=10)
     ax.axis("off")
 
 
-fig, axes = plt.subplots(3, 1, figsize=(7.8, 2.7), layout="constrained")
+fig, axes = plt.subplots(3, 1, figsize=(7.6, 2.7), layout="constrained")
 for ax, (name, tokenizer) in zip(axes, trained.items()):
     draw_tokens(ax, pieces_of(name, tokenizer, sentence), name)
 show(
     fig,
     alt="The sentence in three rows of boxes. BPE and WordPiece cut telescope "
-    "into pieces of one or two letters; Unigram spells it letter by letter, but "
-    "keeps lost whole, which BPE cuts in two. WordPiece marks parts with ##.",
+    "into pieces of one or two letters; Unigram spells it by single letters, "
+    "but keeps lost whole, which BPE cuts in two. WordPiece has ## on parts.",
 )
 
 # %% [markdown]
@@ -533,10 +536,10 @@ show(
 # **Predict, then run.** By how much? Five collections of stories, each with new stories to encode, and a piece of the documentation on this machine. In the last column BPE gets 200 places more, so that all have about as many *learned* pieces.
 
 # %% tags=["nbval-ignore-output", "label-compare"]
-docs = "\n".join(load_corpus("prose", max_bytes=500_000).texts[:150])
+docs = "\n".join(load_corpus("prose", max_bytes=500_000).texts[:100])
 tokens = {"stories": [], "documentation": []}
 for seed in range(1, 6):
-    texts = make_corpus(seed=seed, n_stories=80, language="en")
+    texts = make_corpus(seed=seed, n_stories=50, language="en")
     arms = three(texts, 800) | {"BPE+200": Tokenizer(*train_bpe(texts, 1000))}
     new = "\n".join(make_corpus(seed=100 + seed, n_stories=20, language="en"))
     for kind, text in (("stories", new), ("documentation", docs)):
@@ -638,7 +641,7 @@ for number in ("12345", "912345"):
 # **Digits.** For GPT-2 *12345* is one pre-token; whether it becomes one token or three depends on how often it was seen. GPT-4 takes groups of three *from the left*, so one more digit in front moves all borders. LLaMA and Baichuan take each digit alone: ten tokens
 # spell all numbers, and each always means the same. The price is length.
 #
-# Baichuan's authors say that single digits matter for arithmetic (TOK-016). That needs trained models; it is *not measured yet*.
+# Baichuan's authors say that single digits matter for arithmetic (TOK-016). That needs trained models, and is *not measured yet*: the study is written (`python -m minillm.recipes records digits_addition`: two-digit sums, both ways of cutting, five seeds), but its runs are not made.
 #
 # **White space.** In Python an indentation is meaning. BERT's cut throws white space away; GPT-2's and BLOOM's keep every blank, tab and line end. Does all of it come back? We train a vocabulary with BLOOM's cuts on stories, and send code, Arabic and numbers there and back:
 
@@ -675,14 +678,14 @@ claim("TOK-010", compiles)
 # Does the choice matter for how many tokens code takes? Five random halves of the harvested code, to train on and to encode:
 
 # %% tags=["nbval-ignore-output", "label-code"]
-code = [t[:12_000] for t in load_corpus("code", max_bytes=400_000).texts]
+code = [t[:8_000] for t in load_corpus("code", max_bytes=250_000).texts]
 taken = {"gpt2": [], "bloom": [], "digits": []}
 for seed in range(5):
     random.Random(seed).shuffle(code)
     half = len(code) // 2
     test = "\n".join(code[half:])
     for name, rows in taken.items():
-        learned = train_bpe(code[:half], 1000, pattern=name)
+        learned = train_bpe(code[:half], 800, pattern=name)
         t = Tokenizer(*learned, pattern=name)
         rows.append(len(t.encode(test)) / len(test))
 usual = np.mean(taken["gpt2"])
@@ -693,7 +696,7 @@ for name in ("bloom", "digits"):
     assert abs(d.value) < 0.06 * usual
 
 # %% [markdown]
-# Little, at this size: read the intervals, and see whether they hold zero. The cut is chosen less for length than for what a token may *mean*.
+# Little, at this size. (The halves share files, so the intervals are narrower than they should be: do not make much of one that just misses zero.) The cut is chosen less for length than for what a token may *mean*.
 #
 # ## 8 Bytes as a last resort, and text that looks special (6 min)
 #
@@ -784,7 +787,7 @@ for name, rows in sizes.items():
 assert llama_rows.denominator == glm_rows.denominator == 1
 
 # %% [markdown]
-# Most are multiples of 128, ChatGLM-6B and GPT-2 are not. It is a habit, not a law.
+# Most are multiples of 128, ChatGLM-6B and GPT-2 are not. It is a habit, not a law. (The last three numbers are quoted, not solved for.)
 #
 # **Reserved tokens** (保留词元) fill the rest usefully: rows that mean nothing yet. If a later model needs a mark, say for an image, a reserved row takes the name, and no shape changes, and no text gets other ids:
 
@@ -853,14 +856,20 @@ def count_cuts(word: str, pieces: set) -> int:
 
 
 # %% tags=["check"]
+def every_cut(word):
+    heads = [(word[:n], word[n:]) for n in range(1, len(word) + 1)]
+    return [[a, *b] for a, c in heads for b in every_cut(c)] or [[]]
+
+
 def cuts_by_package(word, pieces):
     if len(word) <= 10:
-        return sum(set(cut) <= pieces for cut in cuts(word))
+        return sum(set(cut) <= pieces for cut in every_cut(word))
     flat = Unigram([("<unk>", 0.0), *((p, 0.0) for p in sorted(pieces))])
     return round(exp(flat.log_sums(word, alpha=0.0)[-1]))
 
 
-cases = [("hugs", set(P)), ("abab", {"a", "b", "ab", "ba", "aba"})]
+some = {"h", "u", "g", "s", "ug", "gs", "hug"}
+cases = [("hugs", some), ("abab", {"a", "b", "ab", "ba", "aba"})]
 cases += [("", {"a"})]
 cases += [("abc", {"ab", "bc"}), ("abc", {"ab", "c"}), ("aaaa", {"aa"})]
 cases += [("a" * 60, {"a", "aa"})]
@@ -900,7 +909,8 @@ def uses_by_package(word, p):
     return {x: float(counts[x]) for x in p}
 
 
-floats = {x: float(v) for x, v in P.items()}
+some = {"h": 1, "u": 1, "g": 1, "s": 1, "hug": 1, "gs": 1, "ug": 2}
+floats = {x: eighths / 8 for x, eighths in some.items()}
 ab = {"a": 0.3, "b": 0.2, "ab": 0.25, "ba": 0.15, "aba": 0.1}
 cases = [("hugs", floats), ("hug", floats), ("abab", ab), ("ababab", ab)]
 cases += [("b", ab), ("aaaa", {"a": 0.5, "aa": 0.4, "c": 0.1})]
