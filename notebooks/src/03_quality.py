@@ -901,6 +901,9 @@ def my_gradient(x, W, b, y):
 
 
 # %% tags=["check"]
+from minillm.data.logistic import loss_and_gradient
+
+
 def gradient_of_package(x, W, b, y):
     return loss_and_gradient(W, b, [(np.arange(len(x)), x)], [y])[1]
 
@@ -935,6 +938,9 @@ def my_continuation(pairs: dict, w: str, D: float, V: int) -> float:
 
 
 # %% tags=["check"]
+from minillm.data.ngram import END, START, NgramModel
+
+
 def continuation_of_package(pairs, w, D, V):
     counted = NgramModel(order=2, discounts=D).fit(corpora[len(pairs)])
     assert len(counted.vocabulary) == V
@@ -947,7 +953,9 @@ def pairs_of(some):
 
 
 corpora, cases = {}, []
-for some in (card, trip, ["x x x y", "y x"], ["the cat sat", "the dog sat"]):
+toys = [["a b", "a c", "a b"], ["x x x y", "y x"], ["the cat sat", "the dog sat"]]
+toys += [["San Francisco"] * 9 + ["my glasses", "old glasses", "his glasses"]]
+for some in toys:
     counted_pairs = pairs_of(some)
     corpora[len(counted_pairs)] = some
     V = len({w for _, w in counted_pairs}) + 1
