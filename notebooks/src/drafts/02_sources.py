@@ -452,7 +452,7 @@ for other in ("everything", "block alone", "trafilatura"):
 # seen with so many pages. (`paired_difference` takes its interval from Student's distribution, which is made for few
 # values. The bootstrap needs twenty or more.)
 #
-# On the machine where this notebook was built, the intervals of *our rule* and *block alone* lie almost on each other, and yet their difference excludes zero, because the
+# Where this notebook was built, the intervals of *our rule* and *block alone* lie almost on each other, and yet their difference excludes zero (just), because the
 # pages correlate so highly. (Where signatures stand between docstrings, the neighbours rescue the wrong blocks.) With trafilatura nothing is gained: the two fail on different pages.
 #
 # Training brings a second source of chance: the **seed** (随机种子). It decides the random numbers with which a model starts and the order of
@@ -761,7 +761,7 @@ assert gone.low > 0.3  # what is never read is not learned
 
 # %% [markdown]
 # The starred rows are the shares that we moved. With more than twice its share, prose is *not seen* to be better; code and Chinese stories paid for it. (Perhaps so short a
-# training gains little more from docstrings than from any English. We did not test that.) Leaving Chinese out cost Chinese everything, far more than the 8 bits of knowing
+# training gains little more from docstrings than from any English; not tested.) Leaving Chinese out cost Chinese everything, far more than the 8 bits of knowing
 # nothing, since the model learned that such bytes do not occur; and what the others were given in its place is not seen. Three cautions:
 #
 # - These are eight comparisons at 95 %. Even if nothing had any effect, one in twenty would exclude zero by chance.
@@ -919,7 +919,7 @@ print(f"{speed:.1f} MB a second; a crawl: {years:.1f} core-years")
 assert 0.05 < speed < 200
 
 # %% [markdown]
-# - Core-years are not frightening: the files of a crawl are independent, so a thousand cores share them without talking. That is why WARC files come in
+# - The files of a crawl are independent, so a thousand cores share them without talking. That is why WARC files come in
 #   pieces of about a gigabyte. On many machines: not measured yet.
 # - Common Crawl also ships its own extraction (WET files). FineWeb extracted anew from the WARC files.
 #
