@@ -207,9 +207,10 @@ def fuzzed(n):
         yield draw.choice(["", " ", "\n"]).join(some)
 
 
-def test_fuzzed_inputs(peer_with_our_words):
-    """10 000 odd texts: no exception, the same answer twice, the answer of the peer."""
-    for i, text in enumerate(fuzzed(10_000)):
+@pytest.mark.parametrize("n", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_fuzzed_inputs(peer_with_our_words, n):
+    """Odd texts: no exception, the same answer twice, the answer of the peer."""
+    for i, text in enumerate(fuzzed(n)):
         mine = ours(text)
         assert mine == (peer_with_our_words.decide(text) if i % 4 == 0 else ours(text)), repr(text)
         code, n_cut = strip_boilerplate(text)

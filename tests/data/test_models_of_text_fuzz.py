@@ -120,8 +120,9 @@ def test_any_text_at_all(one, two):
 
 
 @pytest.mark.parametrize("unit", ["x", "x ", "钥", "\ud800", "\0", "a1,"])
-def test_one_line_of_a_megabyte(unit, classifier, languages, models):
-    line = unit * (1_000_000 // len(unit))
+@pytest.mark.parametrize("n", [60_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+def test_one_long_line(unit, n, classifier, languages, models):
+    line = unit * (n // len(unit))
     assert np.isfinite(classifier.predict_proba([line])).all()
     assert math.isfinite(languages.predict(line)[1])
     for model in models:

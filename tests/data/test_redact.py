@@ -51,9 +51,10 @@ def test_impossible_spans_are_refused(spans):
         redact("Mara met Petra.", spans)
 
 
-def test_ten_thousand_wild_texts():
+@pytest.mark.parametrize("n", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_wild_texts(n):
     n_changed = 0
-    for text in wild(5, 10_000):
+    for text in wild(5, n):
         spans = find_personal(text)
         new, counts = redact(text, spans)
         assert sum(counts.values()) == len(spans)
@@ -65,7 +66,7 @@ def test_ten_thousand_wild_texts():
             done = end
         assert find_personal(new) == [], text  # once is enough
         n_changed += bool(spans)
-    assert n_changed > 2500
+    assert n_changed > n / 4
 
 
 def test_what_stands_outside_the_spans_stays():
