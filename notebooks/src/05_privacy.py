@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 05 Privacy: how do people get out of a text, and what slips through?
 #
-# 75 min · CPU · 30 s · 0.7 GB · needs [00 Tour](00_tour.ipynb) · code: `minillm/data/personal.py`
+# 75 min · CPU · 40 s · 0.6 GB · needs [00 Tour](00_tour.ipynb) · code: `minillm/data/personal.py`
 #
 # After this lesson you can
 #
@@ -589,7 +589,7 @@ ax.axhline(exposure_by_chance(), color="k", lw=1, ls="-.", label="chance")
 ax.set_xscale("log", base=4)
 ax.set(xticks=[1, 4, 16, 128], xticklabels=[1, 4, 16, 128])
 ax.set(xlabel="copies in the raw text", ylabel="exposure in bits")
-ax.legend(ncols=2)
+fig.legend(loc="outside upper center", ncols=4)
 show(
     fig,
     alt="Exposure against the number of copies in the raw text: means joined "
@@ -620,7 +620,7 @@ assert np.mean(exposure["raw", 128]) > 2 * exposure_by_chance()
 # Read this with care:
 #
 # - Exposure is the finer instrument: a number that the model never says aloud may still be ranked far above all others.
-# - De-duplication brings 128 copies back to one, no further. It is a medicine against *learning by heart*, not against having seen.
+# - De-duplication brings 128 copies back to one, no further. It is a medicine against *learning by heart*, not against having seen. (If exposure stays above chance all the same: hardly any digits but those of the five numbers stand in this text, and the model learns which are frequent.)
 # - Redaction cannot fail where the rule sees the datum, since the datum is gone. What leaks is what the rules *miss*: sections 4 and 5.
 # - This is a tiny model with a tiny text. The larger the model, the more it keeps (Carlini et al. 2021).
 #
@@ -746,7 +746,8 @@ fig, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
 wrong = np.abs(table - wanted)
 ax.imshow(wrong, vmin=0, vmax=6, cmap="Oranges", aspect="auto")
 for (y, x), n in np.ndenumerate(table):
-    ax.text(x, y, n, ha="center", va="center")
+    color = "white" if wrong[y, x] > 3 else "black"
+    ax.text(x, y, n, ha="center", va="center", color=color)
 ax.set(xticks=range(5), xticklabels=ways)
 ax.set(yticks=range(8), yticklabels=village)
 ax.axhline(3.5, color="k", lw=2)

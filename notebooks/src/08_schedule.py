@@ -38,9 +38,7 @@ from minillm.data.packing import METHODS, count_waste, pack, plan_rows
 from minillm.data.proportions import LLAMA_MIXTURE, LLAMA_TOKENS
 from minillm.data.proportions import plan_mixture, temperature_shares
 from minillm.data.storyworld import make_corpus
-from minillm.data.workers import WorkerLoader
 from minillm.evaluate import paired_difference
-from minillm.evaluate.quantiles import chi2_quantile
 from minillm.lesson import check, claim, setup, show
 from minillm.recipes.group_dro import update_weights
 from minillm.recipes.records import read_results
@@ -164,6 +162,8 @@ claim("DAT-007", forum)
 # $e_i$ are expected, stays below 22.5 in 999 of 1000 cases if there are seven sources.
 
 # %%
+from minillm.evaluate.quantiles import chi2_quantile
+
 pretend = dict.fromkeys(percent, np.arange(99))  # no text is needed to draw
 llama = MixtureSampler(pretend, 1, 4, proportions=percent, seed=8)
 counts = np.bincount(llama.drawn(0, 100_000))
@@ -200,7 +200,7 @@ for T in (1, 3, math.inf):
 
 # %% tags=["label-temperature"]
 temperatures = np.geomspace(1, 30, 60)
-fig, (left, right) = plt.subplots(1, 2, figsize=(7, 2.6), layout="tight")
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.2, 2.3), layout="tight")
 for name, style in zip(sizes, ("-", "--", "-.", ":")):
     p = np.array([temperature_shares(sizes, T)[name] for T in temperatures])
     left.semilogx(temperatures, p, style, label=f"{name}, {sizes[name]}M")
@@ -319,18 +319,9 @@ show(
 # away. What the large domains pay for it is too little to be seen with five seeds: compare the marks of prose
 # and code. To choose shares is to choose who pays.
 #
-# One run live, placed among the recorded ones (about 20 s):
-
-# %% tags=["nbval-ignore-output", "label-live"]
-uniform = dict.fromkeys(four, 0.25)
-model, epochs = mixtures.train_mixture(uniform, seed=1)
-live = mixtures.bits_on_all(model)
-for name in four:
-    known = study.values("uniform", f"bits {name}")
-    print(f"{name:12}{live[f'bits {name}']:.3f}, recorded", end=" ")
-    print(f"{min(known):.3f} to {max(known):.3f}, {epochs[name]:.2f} epochs")
-    spread = 3 * (max(known) - min(known)) + 0.05
-    assert min(known) - spread < live[f"bits {name}"] < max(known) + spread
+# To place a run of your own among the recorded ones (half a minute, more on a slow machine), open a new cell with
+# `model, epochs = mixtures.train_mixture(dict.fromkeys(four, 0.25), seed=1)` and `mixtures.bits_on_all(model)`, and look up
+# `study.values("uniform", "bits code")` beside it. Is your run among the five?
 
 # %% [markdown]
 # ## 4 Weights that learn (9 min)
@@ -379,7 +370,7 @@ print("loss over the floor, without", (loss_without - floor).round(2))
 assert (loss - floor).max() < (loss_without - floor).max()
 
 # %% tags=["label-dro"]
-fig, axes = plt.subplots(1, 2, figsize=(7, 2.5), layout="tight", sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(6.2, 2.2), layout="tight", sharey=True)
 runs = {"with a reference": with_reference, "without": without}
 for ax, (title, history) in zip(axes, runs.items()):
     styles = {"easy": "-", "slow": "--", "noise": ":"}
@@ -455,7 +446,7 @@ print("same as before, reversed", easy_first([-score for score in hard]))
 # Here $t$ is the share of the run that is over, $c_0$ what is open at the start, $t_1$ when everything is.
 
 # %% tags=["label-pace"]
-fig, (left, right) = plt.subplots(1, 2, figsize=(7, 2.5), layout="tight")
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.2, 2.2), layout="tight")
 t = np.linspace(0, 1, 200)
 for kind, style in (("root", "-"), ("linear", "--"), ("step", ":")):
     left.plot(t, [pacing(x, kind=kind) for x in t], style, label=kind)
@@ -493,7 +484,7 @@ effect = paired_difference(np.mean(both, axis=0), shuffled)
 claim("DAT-018", effect.value, effect)
 
 # %% tags=["label-curriculum"]
-fig, (left, right) = plt.subplots(1, 2, figsize=(7, 2.7), layout="tight")
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.5), layout="tight")
 curricula = {"short_first": "--", "easy_first": "-.", "hard_first": ":"}
 for arm, style in {"shuffled": "-", **curricula}.items():
     checks = [orders.mean(arm, f"bits prose {k}/4") for k in (1, 2, 3, 4)]
@@ -533,8 +524,10 @@ for name in ("stories-en", "prose"):
     print(f"stories last minus spread, on {name}: {d}")
 
 # %% [markdown]
-# What comes last is remembered best, and the rest pays for it. So a last stage is a choice, as a mixture is: it helps
-# where the test is like the last text. In a mixture a stage is a line; here the final tenth of 10 000 windows:
+# On average the stories gain and the prose pays, but both intervals hold zero. Look at the runs one by one
+# (`orders.values`): four seeds of five show it clearly, and in the fifth the run with the stories last went badly on *both*. One unlucky run in five
+# is enough to hide an effect of this size; that is why a single run proves nothing, in either direction. In a mixture a
+# stage is a line; here the final tenth of 10 000 windows:
 
 # %%
 stages = [
@@ -587,7 +580,7 @@ def draw_rows(ax, method, row=512, n_rows=12):
     ax.set_xticks([0, 256, 512])
 
 
-fig, axes = plt.subplots(1, 4, figsize=(7.4, 2.5), layout="constrained")
+fig, axes = plt.subplots(1, 4, figsize=(6.4, 2.3), layout="constrained")
 for ax, method in zip(axes, METHODS):
     draw_rows(ax, method)
 axes[0].set(ylabel="rows")
@@ -761,7 +754,7 @@ killed_at = []
 for wait_for in (7, 19):
     process = subprocess.Popen(command)
     while n_noted() < wait_for and process.poll() is None:
-        time.sleep(0.005)
+        time.sleep(0.1)
     process.kill()
     print("killed: exit status", process.wait(), "after batch", n_noted())
     killed_at.append(json.loads((folder / "saved").read_text())[0])
@@ -780,8 +773,10 @@ print("killed twice, and all 40 batches are those of the undisturbed run")
 # takes its part of every step's windows.
 
 # %% tags=["label-independent"]
+from minillm.data.workers import WorkerLoader
+
 first = [x.tolist() for x in batches[:6]]
-for n_workers in (0, 1, 3):
+for n_workers in (0, 2):
     with WorkerLoader(make, n_workers) as loader:
         same = [x.tolist() for x, _ in islice(loader, 6)] == first
     print(n_workers, "workers: the same batches is", same)
@@ -812,7 +807,12 @@ print("2 ranks", naive(2))
 assert naive(1) != naive(2)
 
 # %% [markdown]
-# ## 8 Exercise: shares by temperature (4 min, ★☆☆)
+# ## Homework (27 min, after the lesson)
+#
+# Replace each `raise NotImplementedError` by your code, run the cell, then the check below it. The rest of the
+# notebook does not depend on your answers.
+#
+# ### Exercise 1 · Shares by temperature (4 min, ★☆☆)
 #
 # Sizes in, shares out: $p_i\propto n_i^{1/T}$. `math.inf` must work. Sizes may be as large as $10^{300}$.
 #
@@ -843,7 +843,7 @@ cases += [
 check(my_shares, shares_of_package, cases)
 
 # %% [markdown]
-# ## 9 Exercise: the opponent's move (5 min, ★★☆)
+# ### Exercise 2 · The opponent's move (5 min, ★★☆)
 #
 # Write the update of section 4 for one step: weights and excess losses are arrays, $\eta$ and $c$ numbers. An excess of 2 000 must not overflow.
 #
@@ -870,7 +870,7 @@ cases += [(np.array([0.9, 0.1]), np.array([-1.0, 1.0]), 0.5, 0.0)]
 check(my_move, move_of_package, cases)
 
 # %% [markdown]
-# ## 10 Exercise: best fit (8 min, ★★★)
+# ### Exercise 3 · Best fit (8 min, ★★★)
 #
 # Lengths and the size of a row in; out come the rows, each a list of the numbers of its documents, in the order in which they were placed. Longest first (equal ones in their order);
 # each goes into the open row where the least room would remain (of equal rows the oldest), and into a new row if none has room. No document is longer than a row.
@@ -913,7 +913,7 @@ cases += [(np.random.default_rng(1).integers(1, 20, 40).tolist(), 20)]
 check(my_best_fit, rows_of_package, cases)
 
 # %% [markdown]
-# ## 11 Exercise: what is asked at a border? (5 min, ★★☆)
+# ### Exercise 4 · What is asked at a border? (5 min, ★★☆)
 #
 # A packed row: its tokens, and beside each the number of its document, or -1 in padding. Return the targets: for each token but the last the token that follows, and -100 where the
 # next token belongs to another document or is padding.
@@ -947,7 +947,7 @@ cases += [([1, 2, 3, 4, 5], [2, 2, 0, 0, 0]), ([9, 9, 9], [0, 1, 2])]
 check(my_targets, targets_of_package, cases)
 
 # %% [markdown]
-# ## 12 Exercise: which windows are mine? (5 min, ★★☆)
+# ### Exercise 5 · Which windows are mine? (5 min, ★★☆)
 #
 # A run with `world_size` ranks, `batch` windows on each. In step `step` (from 0), which windows of the corpus does rank `rank` read, if the order is simply 0, 1, 2 … `n_windows` − 1 and then again?
 #
@@ -1000,7 +1000,7 @@ print(f"{waste.padding:.0%} padding with a story a row")
 # - Tokens seen = share × budget; epochs = seen / size. A factor above 1 means up-sampled.
 # - Temperature moves shares from natural ($T=1$) to equal ($T=\infty$). Shares count tokens, not documents.
 # - A mixture is a decision who pays; group DRO moves weight to the largest excess over a reference.
-# - Order: look at the interval. What comes last is remembered best.
+# - Order: look at the interval, and at each run. Neither a curriculum nor a last stage was told from chance here.
 # - Pack whole documents, tell the model the borders, ask nothing across them.
 # - Window $i$ is a function of seed and $i$: then resuming, workers and ranks come for free.
 #
