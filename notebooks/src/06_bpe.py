@@ -1006,4 +1006,4 @@ for path in sorted(folder.glob("*.json")):
 #
 # ## Next
 #
-# [09 Attention](09_attention.ipynb): what a model does with the tokens. (07 and 08 are being written.)
+# [07a Tokenizers](07a_tokenizers.ipynb): two other ways to choose the pieces, and what happens to a text before it is cut.

@@ -1034,4 +1034,4 @@ check(rows_needed, pad_vocab, cases)
 #
 # ## Next
 #
-# [07b Vocabulary](07b_vocabulary.ipynb): how large should the list be, what does a language pay for it, and can it be extended later?
+# [08 Schedule](08_schedule.ipynb): how much of each text a model reads, and in which order. (07b, on the size of the vocabulary, is being written.)
