@@ -117,7 +117,8 @@ def measure_together(sources: Mapping[str, str]) -> list[str]:
     """
     head = next(iter(sources.values())).split("\n---\n", 1)[0]
     slides = [(name, i, x) for name in sources for i, x in enumerate(split(sources[name]), 1)]
-    found = measure(head + "\n---\n" + "\n---\n".join(slide for *_, slide in slides))
+    # an empty line before each rule, or the line above it would become a heading
+    found = measure(head + "\n---\n" + "\n\n---\n\n".join(slide for *_, slide in slides))
     said = []
     for line in found:
         number, what = re.match(r"slide (\d+): (.*)", line).groups()  # type: ignore[union-attr]
