@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minillm.model import Decoder, DecoderConfig, KVCache, RMSNorm
-from minillm.model.attention import Attention
+from minillm.model import Decoder, DecoderConfig, KVCache, NormConfig, RMSNorm
+from minillm.model.attention_layer import Attention
 from minillm.model.block import Block
 from minillm.model.feedforward import FeedForward
 from minillm.model.layers import Embedding, Linear
@@ -152,9 +152,11 @@ def fusable(model: nn.Module) -> bool:
     if type(model) is not Decoder:
         return False
     c, weight = model.config, model.embedding.weight
-    llama = c.norm.kind == "rmsnorm" and c.norm.place == "pre" and c.position.kind == "rope"
-    llama = llama and c.feedforward.kind == "swiglu"
+    llama = c.norm == NormConfig("rmsnorm", c.norm.eps) and c.position.kind == "rope"
+    llama = llama and c.position.rotary_share == 1 and not c.parallel
+    llama = llama and c.feedforward.kind == "swiglu" and c.feedforward.experts is None
     llama = llama and not (c.attention.bias or c.feedforward.bias)
+    llama = llama and c.attention.window is None and c.attention.scaled
     small = weight.device.type == "cpu" and model.n_parameters() <= FUSE_UP_TO
     wide = all(p.dtype == weight.dtype for p in model.parameters())
     wide = wide and weight.dtype in (torch.float32, torch.float64)
@@ -193,15 +195,16 @@ def make_reader(
 def _fuse(block: Block, config: DecoderConfig) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The four matrices of a block: (D, (N + 2 K) H), (N H, D), (D, 2 F), (F, D)."""
     a, f = block.attention, block.feedforward
+    assert isinstance(f, FeedForward) and f.gate is not None  # fusable has made sure
+    gains = [norm.weight for norm in (block.attention_norm, block.feedforward_norm) if norm]
     heads, root = config.attention, math.sqrt(config.d_model)
     q: Tensor = a.q.weight
     k: Tensor = a.k.weight
     if not config.position.interleaved:
         q, k = half_to_interleaved(q, heads.n_heads), half_to_interleaved(k, heads.key_heads)
     qkv = torch.cat([q / math.sqrt(config.head_width), k, a.v.weight])
-    qkv = qkv * (block.attention_norm.weight * root)
-    gates = torch.cat([f.gate.weight, f.up.weight])  # type: ignore[union-attr]
-    gates = gates * (block.feedforward_norm.weight * root)
+    qkv = qkv * (gains[0] * root)
+    gates = torch.cat([f.gate.weight, f.up.weight]) * (gains[1] * root)
     w_qkv, w_out, w_in, w_down = (
         w.T.contiguous() for w in (qkv, a.out.weight, gates, f.down.weight)
     )

@@ -1,4 +1,4 @@
-"""Attention: the definition one can look into, its fast twin, and the layer around them.
+"""Attention: the definition one can look into, and its fast twin; the layer is attention_layer.py.
 
 - attention_weights is the definition; attention is the same without the weights;
   fast_attention never stores the weights, and a test holds it equal to the definition.
@@ -8,21 +8,18 @@
 
 Shape letters (the table is in notebooks/NOTATION.md):
     B  batch        T  query positions     N  query heads        H  width of one head
-    D  model width  S  key positions       K  key/value heads
+                    S  key positions       K  key/value heads
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from minillm.model.functional import accumulation_dtype
-from minillm.model.layers import Linear
-from minillm.model.rope import apply_rope
 
 
 @dataclass(frozen=True)
@@ -34,15 +31,20 @@ class AttentionConfig:
         n_kv_heads: K, key/value heads, a divisor of N; None means N (multi-head attention), 1 is
             multi-query attention, anything between is grouped-query attention.
         head_width: H; None means d_model / n_heads.
-        bias: add biases to the four projections, as GPT-2 does.
+        bias: add biases to the four projections, as GPT-2 does; "qkv": to three, not to the
+            output, as Qwen2 does.
         implementation: "fast" (fast_attention) or "readable" (attention_weights).
+        window: positions in sight, the present one among them (Mistral); None: all.
+        scaled: divide the scores by sqrt(H). T5 does not; it begins with smaller weights.
     """
 
     n_heads: int
     n_kv_heads: int | None = None
     head_width: int | None = None
-    bias: bool = False
+    bias: Literal[False, True, "qkv"] = False
     implementation: Literal["fast", "readable"] = "fast"
+    window: int | None = None
+    scaled: bool = True
 
     def __post_init__(self) -> None:
         if self.n_heads < 1:
@@ -53,6 +55,10 @@ class AttentionConfig:
             )
         if self.head_width is not None and self.head_width < 1:
             raise ValueError(f"attention.head_width must be at least 1, got {self.head_width}")
+        if self.bias not in (True, False, "qkv"):
+            raise ValueError(f"attention.bias must be True, False or 'qkv', got {self.bias!r}")
+        if self.window is not None and self.window < 1:
+            raise ValueError(f"attention.window must be at least 1, got {self.window}")
         if self.implementation not in ("fast", "readable"):
             raise ValueError(
                 "attention.implementation must be 'fast' or 'readable', "
@@ -215,86 +221,3 @@ def _allowed(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool)
         return mask
     earlier = torch.ones(T, S, dtype=torch.bool, device=q.device).tril(S - T)  # (T, S)
     return earlier if mask is None else mask & earlier
-
-
-class Attention(nn.Module):
-    """Project to queries, keys and values, attend, and project back.
-
-        y = concat_heads(attention(x W_q^T, x W_k^T, x W_v^T)) W_o^T
-
-    Args:
-        d_model: D, width of the input and the output.
-        config: heads, biases and implementation.
-        interleaved: how RoPE pairs the coordinates, when forward is given a rotation.
-        device, dtype: where the weights live, and in what precision.
-
-    Raises:
-        ValueError: if head_width is not set and n_heads does not divide d_model.
-
-    Cost: 2 D H (2 N + 2 K) FLOPs a token for the projections, 4 N S H for the attention.
-    Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2.
-    Lesson: notebooks/09_attention.ipynb
-    """
-
-    def __init__(
-        self,
-        d_model: int,
-        config: AttentionConfig,
-        *,
-        interleaved: bool = False,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        if config.head_width is None and d_model % config.n_heads:
-            raise ValueError(
-                f"n_heads={config.n_heads} does not divide d_model={d_model}; set head_width"
-            )
-        H = config.head_width or d_model // config.n_heads
-        N, K = config.n_heads, config.key_heads
-        self.config, self.head_width, self.interleaved = config, H, interleaved
-
-        def projection(d_in: int, d_out: int) -> Linear:
-            return Linear(d_in, d_out, bias=config.bias, device=device, dtype=dtype)
-
-        self.q = projection(d_model, N * H)
-        self.k = projection(d_model, K * H)
-        self.v = projection(d_model, K * H)
-        self.out = projection(N * H, d_model)
-
-    def forward(
-        self,
-        x: Tensor,
-        mask: Tensor | None = None,
-        *,
-        causal: bool = True,
-        bias: Tensor | None = None,
-        rotation: tuple[Tensor, Tensor] | None = None,
-        remember: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
-    ) -> Tensor:
-        """Attend within x, (B, T, D), and what the cache remembers of earlier positions.
-
-        Args:
-            x: features, (B, T, D).
-            mask: True = may attend, broadcastable to (B, N, T, S).
-            causal: hide later positions.
-            bias: added to the scores, broadcastable to (B, N, T, S).
-            rotation: cos and sin of rope_angles for these T positions, or None for no RoPE.
-            remember: takes the new keys and values, (B, K, T, H), and returns all so far,
-                (B, K, S, H); KVCache.append is one. None: only x itself.
-
-        Returns:
-            y, (B, T, D).
-        """
-        B, T, _ = x.shape
-        q = self.q(x).view(B, T, -1, self.head_width).transpose(1, 2)  # (B, N, T, H)
-        k = self.k(x).view(B, T, -1, self.head_width).transpose(1, 2)  # (B, K, T, H)
-        v = self.v(x).view(B, T, -1, self.head_width).transpose(1, 2)  # (B, K, T, H)
-        if rotation is not None:
-            q = apply_rope(q, *rotation, interleaved=self.interleaved)
-            k = apply_rope(k, *rotation, interleaved=self.interleaved)
-        if remember is not None:
-            k, v = remember(k, v)  # (B, K, S, H)
-        attend = fast_attention if self.config.implementation == "fast" else attention
-        y = attend(q, k, v, mask, causal=causal, bias=bias)  # (B, N, T, H)
-        return self.out(y.transpose(1, 2).reshape(B, T, -1))  # (B, T, D)

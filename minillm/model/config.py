@@ -30,6 +30,7 @@ class DecoderConfig:
         position: how the model knows where a token stands.
         tie_embeddings: use the embedding table as the output matrix, too.
         init_std: spread of the weights at the start.
+        parallel: attention and feed-forward side by side behind one norm (GPT-J, PaLM, Falcon).
     """
 
     vocab_size: int
@@ -42,6 +43,7 @@ class DecoderConfig:
     position: PositionConfig = field(default_factory=PositionConfig)
     tie_embeddings: bool = True
     init_std: float = 0.02
+    parallel: bool = False
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "d_model", "n_layers", "context"):
@@ -54,13 +56,17 @@ class DecoderConfig:
                 f"attention.n_heads={self.attention.n_heads} does not divide "
                 f"d_model={self.d_model}; choose a divisor, or set attention.head_width"
             )
-        if self.position.kind == "rope" and self.head_width % 2:
+        if self.position.kind == "rope" and self.rotary_width % 2:
+            share = self.position.rotary_share
+            of = "the head width" if share == 1 else f"rotary_share={share} of the head width"
             raise ValueError(
-                f"RoPE turns pairs, so the head width must be even, got {self.head_width} "
+                f"RoPE turns pairs, so {of} must be even, got {self.rotary_width} "
                 f"(d_model={self.d_model}, n_heads={self.attention.n_heads})"
             )
         if self.position.kind == "sinusoidal" and self.d_model % 2:
             raise ValueError(f"sinusoidal positions need an even d_model, got {self.d_model}")
+        if self.parallel and self.norm.place != "pre":
+            raise ValueError(f"a parallel block has norm.place 'pre', got {self.norm.place!r}")
 
     @property
     def head_width(self) -> int:
@@ -68,18 +74,26 @@ class DecoderConfig:
         return self.attention.head_width or self.d_model // self.attention.n_heads
 
     @property
+    def rotary_width(self) -> int:
+        """How many coordinates of a head RoPE turns: rotary_share of the head width."""
+        return int(self.head_width * self.position.rotary_share)
+
+    @property
     def padded_vocab_size(self) -> int:
         """Rows of the embedding table: vocab_size rounded up to a multiple of 128."""
         return -(-self.vocab_size // PAD_VOCABULARY_TO) * PAD_VOCABULARY_TO
 
 
-def count_matrix_parameters(config: DecoderConfig) -> int:
+def count_matrix_parameters(config: DecoderConfig, *, active: bool = False) -> int:
     """Count the weights of all blocks that take part in matrix products, biases not included.
 
         n_layers (2 D N H + 2 D K H + m D F),   m = 3 for a gated feed-forward layer, else 2
 
+    With experts m D F counts once for each expert, and the router adds D E.
+
     Args:
         config: the model.
+        active: count only those that one token uses: k of the experts, and the shared ones.
 
     Returns:
         The count, without embedding, output matrix, norms and biases.
@@ -89,10 +103,12 @@ def count_matrix_parameters(config: DecoderConfig) -> int:
     """
     a, f, D = config.attention, config.feedforward, config.d_model
     projections = 2 * D * config.head_width * (a.n_heads + a.key_heads)
-    return config.n_layers * (projections + f.n_matrices * D * f.width)
+    inner = f.n_matrices * D * f.width * _n_experts(config, active)
+    router = 0 if f.experts is None else D * f.experts.n_experts
+    return config.n_layers * (projections + inner + router)
 
 
-def count_parameters(config: DecoderConfig) -> int:
+def count_parameters(config: DecoderConfig, *, active: bool = False) -> int:
     """Count every trained number of a model, exactly, without building it.
 
     The rows that pad the embedding to a multiple of 128 are not counted: they are never read.
@@ -100,6 +116,7 @@ def count_parameters(config: DecoderConfig) -> int:
 
     Args:
         config: the model.
+        active: leave out the experts that a token does not use; without experts it is the same.
 
     Returns:
         The number of parameters, as papers state it: 6 738 415 616 for LLaMA-7B.
@@ -110,15 +127,26 @@ def count_parameters(config: DecoderConfig) -> int:
     norm = D if config.norm.kind == "rmsnorm" else 2 * D
     biases = 0
     if a.bias:
-        biases += config.head_width * (a.n_heads + 2 * a.key_heads) + D
+        biases += config.head_width * (a.n_heads + 2 * a.key_heads) + (D if a.bias is True else 0)
     if f.bias:
-        biases += f.width * (f.n_matrices - 1) + D
+        biases += (f.width * (f.n_matrices - 1) + D) * _n_experts(config, active)
     tables = config.vocab_size * D * (1 if config.tie_embeddings else 2)
     if config.position.kind == "learned":
         tables += config.context * D
-    final_norm = norm if config.norm.place == "pre" else 0
-    blocks = count_matrix_parameters(config) + config.n_layers * (2 * norm + biases)
-    return tables + blocks + final_norm
+    if config.position.kind == "t5":
+        tables += config.position.n_buckets * a.n_heads
+    n_norms = {"sandwich": 4}.get(config.norm.place, 1 if config.parallel else 2)
+    outside = norm * (config.norm.ends_the_stack + config.norm.embedding)
+    blocks = count_matrix_parameters(config, active=active)
+    return tables + blocks + config.n_layers * (n_norms * norm + biases) + outside
+
+
+def _n_experts(config: DecoderConfig, active: bool) -> int:
+    """Feed-forward layers of a block: 1 without experts."""
+    e = config.feedforward.experts
+    if e is None:
+        return 1
+    return e.n_active if active else e.n_experts + e.n_shared
 
 
 def count_padding(config: DecoderConfig) -> int:
@@ -151,7 +179,8 @@ def flops_per_token(
     backward. Attention costs 4 N H T forward for scores and averages over all T positions of the
     context; that causality hides half of them is not deducted, as in the PaLM paper. "kaplan" is
     the N of C = 6 N D: it leaves out the output matrix and the attention, which is far off for
-    small models. Norms, biases and the embedding look-up are left out of both.
+    small models. Norms, biases and the embedding look-up are left out of both. Of several experts
+    only those are counted that a token uses.
 
     Args:
         config: the model.
@@ -171,7 +200,7 @@ def flops_per_token(
     T = config.context if context is None else context
     if T < 1:
         raise ValueError(f"context must be at least 1, got {T}")
-    blocks = count_matrix_parameters(config)
+    blocks = count_matrix_parameters(config, active=True)
     if convention == "kaplan":
         return 6 * blocks
     if convention != "matrix":

@@ -7,29 +7,26 @@
   drawn once, in initialise, where the caller wants them.
 - RoPE's angles are computed in float32, as transformers does and as LLaMA was trained.
 - With sinusoidal positions the embedding is multiplied by sqrt(D) first, as in the paper.
+- What else a model may have (config): a norm on the embedding (BLOOM), an output matrix with rows
+  of length 1 (Baichuan-2), a window of attention (Mistral), T5's positions, experts (Mixtral).
 
 Shape letters (the table is in notebooks/NOTATION.md):
     B  batch      T  new positions      S  positions so far      D  model width      V  vocabulary
 """
 
-import math
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minillm.model.block import Block
 from minillm.model.cache import KVCache
 from minillm.model.config import DecoderConfig, count_parameters
 from minillm.model.documents import document_mask, document_positions
+from minillm.model.initialise import initialise
 from minillm.model.layers import Embedding, Linear
-from minillm.model.norm import LayerNorm, RMSNorm, make_norm
-from minillm.model.position import alibi_bias, alibi_slopes, sinusoidal
-from minillm.model.rope import rope_angles
+from minillm.model.stack import Stack
 
 
-class Decoder(nn.Module):
+class Decoder(Stack):
     """A causal language model: ids in, one logit for each entry of the vocabulary out.
 
         x = embedding[ids] (+ positions);   x = block_l(x) for all l;   logits = norm(x) W^T
@@ -51,20 +48,15 @@ class Decoder(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.config = config
-        rows, D, kind = config.padded_vocab_size, config.d_model, config.position.kind
+        rows, D = config.padded_vocab_size, config.d_model
         with torch.device("meta"):
             self.embedding = Embedding(rows, D, dtype=dtype)
-            learned = kind == "learned"
-            self.position = Embedding(config.context, D, dtype=dtype) if learned else None
-            self.blocks = nn.ModuleList(Block(config, dtype=dtype) for _ in range(config.n_layers))
-            pre = config.norm.place == "pre"
-            self.final_norm = make_norm(config.norm, D, dtype=dtype) if pre else nn.Identity()
+            self.build(config, dtype=dtype)
             self.head = None if config.tie_embeddings else Linear(D, rows, dtype=dtype)
-        self._tables: dict[torch.device, tuple[Tensor, Tensor]] = {}  # RoPE's, made when needed
         self.to_empty(device=torch.get_default_device() if device is None else device)
-        initialise(self)
+        initialise(self, config)
 
     def forward(
         self,
@@ -83,7 +75,7 @@ class Decoder(nn.Module):
             cache: what was said before; ids continue it and are added to it. None: ids are all.
             mask: True = may attend, broadcastable to (B, N, T, S), besides causality.
             positions: of the ids, (T,) or (B, T); None counts on from the length of the cache.
-                ALiBi ignores them: it counts the distance within the row.
+                ALiBi and T5 ignore them: they count the distance within the row.
             causal: False lets every position see every other, as an encoder does.
             documents: numbers, (B, T), that say where one document ends and the next begins.
                 Attention stays within a document, and positions start anew in each (unless
@@ -116,11 +108,9 @@ class Decoder(nn.Module):
 
         Decoding needs logits at the last position only: logits(features(ids, cache=cache)[:, -1:]).
         """
-        B, T = self._check_ids(ids)
-        start = 0
+        B, T = check_ids(ids, self.config.vocab_size)
         if cache is not None:
             cache.check_room(B, T)
-            start = cache.length
         if documents is not None:
             if cache is not None or documents.shape != ids.shape:
                 raise ValueError(
@@ -130,15 +120,8 @@ class Decoder(nn.Module):
             own = document_mask(documents)  # (B, 1, T, T)
             mask = own if mask is None else mask & own
             positions = document_positions(documents) if positions is None else positions
-        x = self._embed(ids, positions, start)  # (B, T, D)
-        rotation = self._rotation(x, positions, start)
-        bias = self._alibi(x, start)
-        for layer, block in enumerate(self.blocks):
-            remember = None if cache is None else partial(cache.append, layer)
-            x = block(x, mask, causal=causal, bias=bias, rotation=rotation, remember=remember)
-        if cache is not None:
-            cache.advance(T)
-        return self.final_norm(x)
+        x = self.embedding(ids)  # (B, T, D)
+        return self.run(x, cache=cache, mask=mask, positions=positions, causal=causal)
 
     def logits(self, x: Tensor) -> Tensor:
         """Map features (..., D) to logits (..., V)."""
@@ -146,9 +129,10 @@ class Decoder(nn.Module):
 
     def output_matrix(self) -> Tensor:
         """Give the matrix of the logits, (V, D), without the rows that pad the vocabulary."""
-        weight = self.embedding.weight if self.head is None else self.head.weight
+        weight: Tensor = self.embedding.weight if self.head is None else self.head.weight
         V = self.config.vocab_size
-        return weight if weight.shape[0] == V else weight[:V]
+        weight = weight if weight.shape[0] == V else weight[:V]
+        return F.normalize(weight, dim=-1, eps=1e-12) if self.config.norm.head else weight
 
     def n_parameters(self) -> int:
         """Count the trained numbers, without the padding of the vocabulary."""
@@ -158,93 +142,15 @@ class Decoder(nn.Module):
         """Say the size when the model is printed."""
         return f"{self.n_parameters():,} parameters"
 
-    def _check_ids(self, ids: Tensor) -> tuple[int, int]:
-        if ids.ndim != 2 or ids.is_floating_point() or ids.dtype == torch.bool:
-            raise ValueError(f"ids must be (B, T) integers, got {tuple(ids.shape)} {ids.dtype}")
-        if ids.device.type == "cpu" and ids.numel():  # elsewhere a look would stall the device
-            low, high = (int(i) for i in torch.aminmax(ids))
-            V = self.config.vocab_size
-            if low < 0 or high >= V:
-                raise ValueError(f"id {low if low < 0 else high} is not in the vocabulary of {V}")
-        return ids.shape[0], ids.shape[1]
 
-    def _embed(self, ids: Tensor, positions: Tensor | None, start: int) -> Tensor:
-        """Look up the ids, and add learned or sinusoidal positions: (B, T, D)."""
-        x = self.embedding(ids)
-        kind, T = self.config.position.kind, ids.shape[1]
-        if kind not in ("learned", "sinusoidal"):
-            return x
-        if positions is None:
-            if self.position is not None and start + T > self.position.n_rows:
-                raise ValueError(
-                    f"{start + T} positions do not fit in the {self.position.n_rows} learned ones; "
-                    "shorten the text, or use a position kind without a table"
-                )
-            positions = torch.arange(start, start + T, device=ids.device)  # (T,)
-        if self.position is not None:
-            return x + self.position(positions)
-        D = self.config.d_model
-        return x * math.sqrt(D) + sinusoidal(positions, D).to(x.dtype)
-
-    def _rotation(
-        self, x: Tensor, positions: Tensor | None, start: int
-    ) -> tuple[Tensor, Tensor] | None:
-        """Give RoPE's cos and sin for these positions, each (T, H/2) or (B, T, H/2)."""
-        if self.config.position.kind != "rope":
-            return None
-        H, theta = self.config.head_width, self.config.position.rope_theta
-        angles = partial(rope_angles, head_width=H, theta=theta, dtype=torch.float32)
-        if positions is not None:
-            return angles(positions)
-        end = start + x.shape[1]
-        table = self._tables.get(x.device)
-        if table is None or table[0].shape[0] < end:
-            with torch.inference_mode(False):  # the table may later be used in training
-                table = angles(torch.arange(max(end, self.config.context), device=x.device))
-            self._tables[x.device] = table
-        return table[0][start:end], table[1][start:end]
-
-    def _alibi(self, x: Tensor, start: int) -> Tensor | None:
-        """Give ALiBi's bias, (N, T, S)."""
-        if self.config.position.kind != "alibi":
-            return None
-        keys = torch.arange(start + x.shape[1], device=x.device)  # (S,)
-        slopes = torch.tensor(alibi_slopes(self.config.attention.n_heads), device=x.device)
-        return alibi_bias(slopes, keys[start:], keys, dtype=x.dtype)
-
-
-@torch.no_grad()
-def initialise(model: Decoder) -> None:
-    """Set every weight of a decoder to its start, in place, from torch's random generator.
-
-        embedding, learned positions, head           normal, spread init_std
-        projections to q, k, v; gate, up             normal, spread init_std
-        projections back to x: out, down             normal, spread init_std / sqrt(2 n_layers)
-        biases                                       0
-        gains of the norms                           1
-        rows that pad the vocabulary                 0
-
-    2 n_layers sub-layers add to the residual stream; dividing by the root of their number keeps
-    the spread of the sum from growing with depth.
-
-    Args:
-        model: a Decoder; on the meta device nothing happens.
-
-    Source: Radford et al. 2019 (GPT-2), section 2.3.
-    Lesson: notebooks/09_attention.ipynb
-    """
-    if model.embedding.weight.is_meta:
-        return
-    std, residual = model.config.init_std, (2 * model.config.n_layers) ** -0.5
-    for name, module in model.named_modules():
-        if isinstance(module, Linear | Embedding):
-            back_to_x = name.endswith((".out", ".down"))
-            nn.init.normal_(module.weight, std=std * residual if back_to_x else std)
-        elif isinstance(module, RMSNorm | LayerNorm):
-            nn.init.ones_(module.weight)
-        bias = getattr(module, "bias", None)
-        if bias is not None:
-            nn.init.zeros_(bias)
-    model.embedding.weight[model.config.vocab_size :] = 0
-    if model.head is not None:
-        model.head.weight[model.config.vocab_size :] = 0
+def check_ids(ids: Tensor, vocab_size: int) -> tuple[int, int]:
+    """Refuse ids that are no integers (B, T) in [0, V), by name; return B and T."""
+    if ids.ndim != 2 or ids.is_floating_point() or ids.dtype == torch.bool:
+        raise ValueError(f"ids must be (B, T) integers, got {tuple(ids.shape)} {ids.dtype}")
+    if ids.device.type == "cpu" and ids.numel():  # elsewhere a look would stall the device
+        low, high = (int(i) for i in torch.aminmax(ids))
+        if low < 0 or high >= vocab_size:
+            raise ValueError(
+                f"id {low if low < 0 else high} is not in the vocabulary of {vocab_size}"
+            )
+    return ids.shape[0], ids.shape[1]

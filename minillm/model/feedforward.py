@@ -1,7 +1,7 @@
 """The feed-forward layer: two matrices with a curve between them, or three with a gate.
 
 - Plain kinds (relu, gelu, gelu_tanh, silu): y = act(x W_up^T) W_down^T.
-- Gated kinds (glu, geglu, swiglu): y = (act(x W_gate^T) * (x W_up^T)) W_down^T.
+- Gated kinds (glu, geglu, geglu_tanh, swiglu): y = (act(x W_gate^T) * (x W_up^T)) W_down^T.
 
 Shape letters: B batch, T positions, D model width, F inner width.
 """
@@ -16,12 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minillm.model.layers import Linear
+from minillm.model.routing import ExpertsConfig
 
-FeedForwardKind = Literal["swiglu", "geglu", "glu", "gelu", "gelu_tanh", "relu", "silu"]
+FeedForwardKind = Literal[
+    "swiglu", "geglu", "geglu_tanh", "glu", "gelu", "gelu_tanh", "relu", "silu"
+]
 
 GATED: dict[str, Callable[[Tensor], Tensor]] = {
     "glu": torch.sigmoid,
     "geglu": F.gelu,
+    "geglu_tanh": partial(F.gelu, approximate="tanh"),
     "swiglu": F.silu,
 }
 PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
@@ -37,14 +41,17 @@ class FeedForwardConfig:
     """The curve and the inner width of a feed-forward layer.
 
     Attributes:
-        kind: gated "swiglu", "geglu", "glu"; or plain "gelu", "gelu_tanh", "relu", "silu".
+        kind: gated "swiglu", "geglu", "geglu_tanh" (T5 v1.1), "glu"; or plain "gelu",
+            "gelu_tanh", "relu", "silu".
         width: F, the inner width.
         bias: add biases to the matrices, as GPT-2 does.
+        experts: several such layers, each token going to a few (moe.py); None: one for all.
     """
 
     kind: FeedForwardKind
     width: int
     bias: bool = False
+    experts: ExpertsConfig | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in GATED and self.kind not in PLAIN:

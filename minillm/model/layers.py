@@ -2,7 +2,7 @@
 
 They differ from torch.nn's in two ways: the device and dtype are passed on without a default of
 their own (a model can be built on the meta device), and they start from a normal distribution.
-The Decoder sets all of its weights again, in one place: see decoder.initialise.
+The Decoder sets all of its weights again, in one place: see initialise.py.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Normalisation: LayerNorm, and RMSNorm, which leaves out the mean.
+"""Normalisation: LayerNorm, RMSNorm, which leaves out the mean, and where in a block they stand.
 
 - The functions are the definitions. The modules call torch's fused kernels, which a test holds
   equal to them.
@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from minillm.model.functional import accumulation_dtype
 
 NormKind = Literal["rmsnorm", "layernorm"]
-NormPlace = Literal["pre", "post"]
+NormPlace = Literal["pre", "post", "sandwich", "deep"]
+PLACES = ("pre", "post", "sandwich", "deep")
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,69 @@ class NormConfig:
         kind: "rmsnorm" (LLaMA) or "layernorm" (GPT-2), the latter with a bias.
         eps: added to the mean square or the variance under the root; must be positive.
         place: "pre" normalises the input of each sub-layer and once more at the end of the stack;
-            "post" normalises the sum after each sub-layer, as in the first Transformer.
+            "post" normalises the sum after each sub-layer, as in the first Transformer;
+            "sandwich" is pre with the output of each sub-layer normalised, too (CogView);
+            "deep" is post with the residual made louder and smaller weights (DeepNorm).
+        embedding: normalise the embedding, too, below the first block, as BLOOM does.
+        head: scale each row of the output matrix to length 1, as Baichuan-2 does.
+        residual_scale: alpha of "deep"; None: the paper's, from the number of layers.
     """
 
     kind: NormKind = "rmsnorm"
     eps: float = 1e-5
     place: NormPlace = "pre"
+    embedding: bool = False
+    head: bool = False
+    residual_scale: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in ("rmsnorm", "layernorm"):
             raise ValueError(f"norm.kind must be 'rmsnorm' or 'layernorm', got {self.kind!r}")
         if not self.eps > 0:
             raise ValueError(f"norm.eps must be positive, got {self.eps}")
-        if self.place not in ("pre", "post"):
-            raise ValueError(f"norm.place must be 'pre' or 'post', got {self.place!r}")
+        if self.place not in PLACES:
+            raise ValueError(f"norm.place must be one of {', '.join(PLACES)}; got {self.place!r}")
+        if self.residual_scale is not None:
+            if self.place != "deep":
+                raise ValueError(
+                    f"norm.residual_scale belongs to place 'deep'; got {self.residual_scale} with "
+                    f"place {self.place!r}"
+                )
+            if not self.residual_scale > 0:
+                raise ValueError(f"norm.residual_scale must be positive, got {self.residual_scale}")
+
+    @property
+    def ends_the_stack(self) -> bool:
+        """Whether one more norm stands above the last block: it does where x itself is never
+        normalised on its way."""
+        return self.place in ("pre", "sandwich")
+
+
+def deepnorm_constants(n_layers: int) -> tuple[float, float]:
+    """Give DeepNorm's two constants for a decoder: (alpha, beta).
+
+        x = norm(alpha x + f(x)),   alpha = (2 N)^(1/4);   weights times beta = (8 N)^(-1/4)
+
+    beta scales the start of the matrices of values, output and feed-forward, not of queries and
+    keys. With them one update of the weights changes the output of the stack by an amount that
+    does not grow with N.
+
+    Args:
+        n_layers: N.
+
+    Returns:
+        alpha, at least 1.189, and beta, at most 0.595.
+
+    Raises:
+        ValueError: if n_layers is smaller than 1.
+
+    Source: Wang et al. 2022 (DeepNet), arXiv:2203.00555, figure 2, the decoder-only row. GLM-130B
+        uses alpha = (2 N)^(1/2): arXiv:2210.02414, section 2.1.
+    Lesson: notebooks/11_norm.ipynb
+    """
+    if n_layers < 1:
+        raise ValueError(f"n_layers must be at least 1, got {n_layers}")
+    return (2 * n_layers) ** 0.25, (8 * n_layers) ** -0.25
 
 
 def rmsnorm(x: Tensor, w: Tensor, eps: float = 1e-5) -> Tensor:

@@ -1,7 +1,8 @@
 """Where a token stands: sinusoidal vectors, learned vectors, and ALiBi's penalty on distance.
 
 - Sinusoidal and learned vectors are added to the embedding, once, below the first block.
-- ALiBi adds to the attention scores of every layer; RoPE (rope.py) turns queries and keys.
+- ALiBi adds to the attention scores of every layer, and so do T5's learned numbers, one for each
+  range of distances (relative.py); RoPE (rope.py) turns queries and keys.
 - "none" adds nothing: a causal mask alone already tells a deep model something about order.
 
 Shape letters: B batch, T query positions, S key positions, N query heads, D model width.
@@ -14,8 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-PositionKind = Literal["rope", "learned", "sinusoidal", "alibi", "none"]
-KINDS = ("rope", "learned", "sinusoidal", "alibi", "none")
+PositionKind = Literal["rope", "learned", "sinusoidal", "alibi", "t5", "none"]
+KINDS = ("rope", "learned", "sinusoidal", "alibi", "t5", "none")
 
 
 @dataclass(frozen=True)
@@ -24,20 +25,40 @@ class PositionConfig:
 
     Attributes:
         kind: "rope" (LLaMA), "learned" (GPT-2), "sinusoidal" (the first Transformer), "alibi"
-            (BLOOM), or "none".
+            (BLOOM), "t5" (a learned number for each head and range of distances), or "none".
         rope_theta: the base of RoPE's frequencies; must be positive. Read by "rope" only.
         interleaved: RoPE pairs (2j, 2j + 1) instead of (j, j + H/2). Read by "rope" only.
+        rotary_share: share of each head that RoPE turns, from its first coordinate on; GLM turns
+            one half. Read by "rope" only.
+        n_buckets, max_distance: ranges of distances, and where the last one begins. Read by "t5".
     """
 
     kind: PositionKind = "rope"
     rope_theta: float = 10000.0
     interleaved: bool = False
+    rotary_share: float = 1.0
+    n_buckets: int = 32
+    max_distance: int = 128
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"position.kind must be one of {', '.join(KINDS)}; got {self.kind!r}")
         if not self.rope_theta > 0:
             raise ValueError(f"position.rope_theta must be positive, got {self.rope_theta}")
+        if not 0 < self.rotary_share <= 1:
+            raise ValueError(
+                f"position.rotary_share must be above 0 and at most 1, got {self.rotary_share}"
+            )
+        if self.n_buckets < 4 or self.n_buckets % 4:
+            raise ValueError(
+                f"position.n_buckets must be a multiple of 4, got {self.n_buckets}: half of them "
+                "are exact distances, and looking both ways takes half for each side"
+            )
+        if self.max_distance <= self.n_buckets // 2:
+            raise ValueError(
+                f"position.max_distance must be more than n_buckets / 2 = {self.n_buckets // 2}, "
+                f"got {self.max_distance}"
+            )
 
 
 def sinusoidal(positions: Tensor, width: int) -> Tensor:

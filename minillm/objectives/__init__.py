@@ -7,6 +7,7 @@ from minillm.objectives.causal import (
     fast_cross_entropy,
 )
 from minillm.objectives.fused import linear_cross_entropy
+from minillm.objectives.routed import routed_loss
 
 __all__ = [
     "bits_per_byte",
@@ -14,4 +15,5 @@ __all__ = [
     "cross_entropy",
     "fast_cross_entropy",
     "linear_cross_entropy",
+    "routed_loss",
 ]

@@ -5,6 +5,7 @@ other seeds. Each run goes to `data/results/bands/00_tour/` as soon as it is don
 is there is not made again.
 """
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -19,7 +20,6 @@ from minillm.data.loader import BatchSampler
 from minillm.data.storyworld.quiz import make_quiz_corpus
 from minillm.evaluate.intervals import t_quantile
 from minillm.model import Decoder
-from minillm.recipes.overrides import to_dict
 from minillm.recipes.runs import decoder
 from minillm.recipes.tokens import pack_rows
 from minillm.tokenizer import Tokenizer, train_bpe
@@ -145,10 +145,27 @@ def band_of(curves: list[dict[int, float]], level: float = 0.99) -> dict[str, An
     }
 
 
+def chosen(config: Any) -> Any:
+    """The fields of a config that differ from their defaults, by name, at every depth.
+
+    So that a switch which a later lesson adds, and which is off here, changes no hash.
+    """
+    if not dataclasses.is_dataclass(config):
+        return config
+    kept = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        made = field.default_factory
+        default = field.default if made is dataclasses.MISSING else made()
+        if value != default:
+            kept[field.name] = chosen(value)
+    return kept
+
+
 def tour_hash() -> str:
     """A hash of everything that the curve of lesson 00 depends on but its seed."""
     settings, optimizer = tour_settings()
-    parts = [to_dict(part) for part in (tour_model(), settings, optimizer)]
+    parts = [chosen(part) for part in (tour_model(), settings, optimizer)]
     told = [*parts, TOUR_TEXTS, TOUR_KINDS, TOUR_VOCABULARY, WINDOW]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 

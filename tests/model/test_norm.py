@@ -134,7 +134,7 @@ def test_layernorm_refuses_a_wrong_bias():
         ({"kind": "batchnorm"}, "got 'batchnorm'"),
         ({"eps": 0.0}, r"positive, got 0\.0"),
         ({"eps": -1e-5}, "positive, got -1e-05"),
-        ({"place": "sandwich"}, "got 'sandwich'"),
+        ({"place": "between"}, "got 'between'"),
     ],
 )
 def test_a_wrong_config_is_refused_by_name(settings, words):

@@ -73,7 +73,7 @@ def test_alibi_bias_by_hand():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"kind": "t5"}, "one of rope, .*; got 't5'"),
+        ({"kind": "rotary"}, "one of rope, .*; got 'rotary'"),
         ({"rope_theta": 0.0}, r"positive, got 0\.0"),
         ({"rope_theta": -1.0}, r"positive, got -1\.0"),
     ],

@@ -1,18 +1,22 @@
 """Bands: smoothing and interval by hand, the shipped band beside the settings it is for."""
 
+import dataclasses
 import json
 import shutil
 
 import pytest
 
+from minillm.model import NormConfig
 from minillm.recipes.bands import (
     DATA,
     TOUR_SEEDS,
     WINDOW,
     band_of,
+    chosen,
     make_tour_band,
     smooth,
     tour_hash,
+    tour_model,
     tour_settings,
 )
 
@@ -74,6 +78,15 @@ def test_the_shipped_band_comes_from_the_recorded_runs(tmp_path):
     made = make_tour_band(tmp_path)  # every run is there, so nothing is trained
     shipped = DATA / "bands" / "00_tour.json"
     assert made.read_text("utf-8") == shipped.read_text("utf-8")
+
+
+def test_a_new_switch_that_is_off_changes_no_hash():
+    norm = NormConfig()
+    assert chosen(norm) == {}
+    assert chosen(dataclasses.replace(norm, place="post")) == {"place": "post"}
+    whole = chosen(tour_model())
+    assert whole["attention"] == {"n_heads": tour_model().attention.n_heads}
+    assert "norm" not in whole
 
 
 def test_every_setting_is_part_of_the_hash(monkeypatch):
