@@ -149,7 +149,8 @@ def read_results(job: Job | str, results: Path = RESULTS) -> Results:
     machines = sorted({note["machine"]["cpu"] for note in notes})
     days = sorted({note["date"] for note in notes})
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-    said = f"{len(notes)} recorded runs, {len(job.seeds)} seeds, {', '.join(machines)}, {when}"
+    n_seeds = len({note["seed"] for note in notes})
+    said = f"{len(notes)} recorded runs, {n_seeds} seeds, {', '.join(machines)}, {when}"
     return Results(job.name, found, said)
 
 

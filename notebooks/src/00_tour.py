@@ -711,8 +711,8 @@ assert 0 < right.total() < asked.total()
 #
 # | stage | built in | touched here |
 # |---|---|---|
-# | raw text | 02 sources · 03 quality · 04 dedup · 05 privacy · 08 schedule | section 1 |
-# | tokens | **[06 bpe](06_bpe.ipynb)** · 07 tokenizers | section 2 |
+# | raw text | **[02 sources](02_sources.ipynb)** · **[03 quality](03_quality.ipynb)** · **[04 dedup](04_dedup.ipynb)** · **[05 privacy](05_privacy.ipynb)** · **[08 schedule](08_schedule.ipynb)** | section 1 |
+# | tokens | **[06 bpe](06_bpe.ipynb)** · **[07a tokenizers](07a_tokenizers.ipynb)** · **[07b vocabulary](07b_vocabulary.ipynb)** | section 2 |
 # | the model | **[09 attention](09_attention.ipynb)** · 10 shapes · 11 norm · 12 feedforward · 13 positions · **[14 rope](14_rope.ipynb)** · 15 long context · 16 fast attention · 17 experts | section 4 |
 # | what is guessed, and how it is written out | 18 objectives · 19 decoding | sections 3, 6 |
 # | training | 20 optimizers · 21 stability · 22 memory · 23 parallel · 24 fsdp | section 5 |
@@ -999,4 +999,5 @@ print(f"arithmetic  {llama / ours * 1e12 / our_tokens:>9.0e} times ours")
 #
 # ## Next
 #
-# [06 BPE](06_bpe.ipynb): build the tokenizer from its first line. (01 to 05 are planned.)
+# [02 Sources](02_sources.ipynb): where the text comes from, and what a mixture is. (01, a map of the field, is planned.)
+# If you would rather see a model grow first, [06 BPE](06_bpe.ipynb) and [09 attention](09_attention.ipynb) stand on their own.

@@ -62,6 +62,14 @@ def test_what_a_model_of_one_layer_sees_is_its_mask():
     assert torch.equal(sees(model(window=3)), near)
 
 
+def test_a_window_holds_beside_another_mask():
+    first = torch.ones(9, 9, dtype=torch.bool)
+    first[:, 0] = False
+    first[0, 0] = True
+    near = window_mask(3, 9) & causal_mask(9) & first
+    assert torch.equal(sees(model(window=3), mask=first), near)
+
+
 def test_a_prefix_that_is_forgotten_would_be_seen():
     prefix = prefix_mask(torch.tensor([4, 4]), 9)
     assert torch.equal(sees(model(), mask=prefix), causal_mask(9))  # causal=True wins: no prefix
