@@ -185,6 +185,10 @@ claim("RES-021", 46 * 21 <= 252 and 539 <= 192 + 456)
 # for one language. The paper says: at least 21 per language *category*, such as
 # Niger-Congo. One word was lost in translation.
 #
+# Behind the 252 stands work that no crawler does: speakers of each language listed known corpora and web sites at
+# *hackathons* (the BigScience Catalogue; Masader for Arabic), and the pages of listed sites were then
+# fetched from Common Crawl's copies, a *pseudocrawl*. That gave 62 % of ROOTS; OSCAR, a filtered crawl, the rest.
+#
 # **Bytes and tokens.** BLOOM's paper says that 1.61 TB became 350 billion tokens. Is that plausible? We cannot cut 1.6 TB
 # into tokens. But in `data/results/fertility` lies a recorded count: one text, the Declaration of Human Rights, in
 # 45 languages, cut by several known tokenizers. BLOOM's is not among them. The nearest in size is `o200k_base`. So:

@@ -17,7 +17,7 @@ from minillm.model import (
     flops_per_token,
     router_loss,
 )
-from minillm.model.moe import mixtures
+from minillm.model.moe import gathered, mixtures
 from minillm.model.routing import ExpertsConfig, balance_loss, z_loss
 
 SETTINGS = [
@@ -86,6 +86,16 @@ def test_an_expert_computes_only_for_its_tokens(capacity_factor):
     assert sum(counted) == 2 * 70 or (capacity_factor and sum(counted) < 2 * 70)
 
 
+def test_a_shared_expert_is_asked_by_every_token():
+    layer = mixture(n_shared=2)
+    x = torch.randn(2, 5, 16, dtype=torch.float64)
+    both = layer(x)
+    routed = gathered(x.view(-1, 16), layer.last_routing, layer.experts).view(x.shape)
+    added = sum(expert(x) for expert in layer.shared)
+    torch.testing.assert_close(both, routed + added, rtol=0, atol=1e-12)
+    assert added.abs().min() > 0
+
+
 def test_a_dropped_token_passes_by_the_residual_alone():
     layer = mixture(capacity_factor=0.5)
     x = torch.randn(1, 30, 16, dtype=torch.float64)
@@ -105,6 +115,12 @@ def test_counts():
     assert count_parameters(CONFIG) - count_parameters(dense) == 2 * (3 * one + 24 * 4)
     assert count_parameters(CONFIG, active=True) - count_parameters(dense) == 2 * (one + 24 * 4)
     assert count_parameters(dense, active=True) == count_parameters(dense)
+    shared = dataclasses.replace(
+        CONFIG, feedforward=FeedForwardConfig("swiglu", 32, experts=ExpertsConfig(4, 2, n_shared=3))
+    )
+    for active in (False, True):
+        grown = count_parameters(shared, active=active) - count_parameters(CONFIG, active=active)
+        assert grown == 2 * 3 * one
     eight = dataclasses.replace(
         CONFIG, feedforward=FeedForwardConfig("swiglu", 32, experts=ExpertsConfig(8, 2))
     )

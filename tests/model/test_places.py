@@ -13,9 +13,12 @@ from minillm.model import (
     FeedForwardConfig,
     KVCache,
     NormConfig,
+    PositionConfig,
+    apply_rope,
     count_parameters,
     deepnorm_constants,
     flops_per_token,
+    rope_angles,
 )
 
 CONFIG = DecoderConfig(
@@ -122,6 +125,21 @@ def test_scores_that_are_not_scaled():
         )
     scaled.load_state_dict(weights)
     torch.testing.assert_close(scaled(IDS), model(IDS))
+
+
+@torch.no_grad()
+def test_rope_turns_the_first_share_of_each_head():
+    place = PositionConfig("rope", rotary_share=0.5)
+    config = dataclasses.replace(CONFIG, d_model=32, position=place)  # heads of 8, 4 turned
+    torch.manual_seed(0)
+    layer = Decoder(config, dtype=torch.float64).blocks[0].attention
+    cos, sin = rope_angles(torch.arange(7), 4)
+    q = torch.randn(1, 4, 7, 8, dtype=torch.float64)
+    turned = layer._turned(q, cos, sin)
+    assert torch.equal(turned[..., 4:], q[..., 4:])
+    wanted = apply_rope(q[..., :4], cos, sin)
+    torch.testing.assert_close(turned[..., :4], wanted, **CLOSE)
+    assert (turned - q)[:, :, 1:, :4].abs().max() > 0.1
 
 
 def test_deepnorm_constants():

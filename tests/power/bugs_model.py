@@ -194,7 +194,7 @@ BUGS = [
         "test_feedforward.py",
     ),
     (
-        "weights.py",
+        "weight_names.py",
         '"layers.{}.feed_forward.w3",\n'
         '    "blocks.{}.feedforward.down": "layers.{}.feed_forward.w2"',
         '"layers.{}.feed_forward.w2",\n'
