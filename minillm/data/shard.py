@@ -58,6 +58,8 @@ class TokenShard:
         try:
             self.header = ShardHeader(**json.loads(header.read_text("utf-8")))
             dtype: np.dtype = _DTYPES[self.header.dtype]
+            if type(self.header.n_tokens) is not int:  # JSON may hold "20" or 20.0
+                raise TypeError(f"n_tokens must be a whole number, got {self.header.n_tokens!r}")
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{header} is not the header of a token shard: {error}") from None
         wanted, there = self.header.n_tokens * dtype.itemsize, self.path.stat().st_size

@@ -86,7 +86,7 @@ def suffix_array(text: Text) -> np.ndarray:
     Raises:
         ValueError: if a token is negative, or there are 2^31 of them or more.
 
-    Cost: about 0.3 us a byte; memory about 10 bytes a byte.
+    Cost: about 0.2 us a byte; memory about 15 bytes a byte beside the text (benchmarks/LOG.md).
     Source: Nong, Zhang and Chan 2009, Linear suffix array construction by almost pure induced
         sorting (SA-IS).
     Lesson: notebooks/04_dedup.ipynb

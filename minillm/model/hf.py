@@ -1,33 +1,40 @@
 """To and from Hugging Face transformers, and safetensors files.
 
-- A LlamaForCausalLM or a GPT2LMHeadModel becomes a Decoder with the same logits, and back.
+- A LLaMA, Mistral, Qwen2, Mixtral, GLM, GPT-2, BLOOM or Falcon of transformers becomes a Decoder
+  with the same logits, and back. For T5, an encoder-decoder, see hf_t5.py.
 - Files are safetensors only: reading one runs no code, unlike a pickle.
 - transformers itself is imported only by to_transformers; a model handed in brings its own.
 - The settings are translated in hf_config.py, the names of the weights in weights.py.
 
-In float64 our norms compute in float64; transformers' LlamaRMSNorm goes through float32 even then.
+In float64 we compute in float64; transformers' norms, and some softmaxes, go through float32 even
+then.
 """
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from minillm.model.config import DecoderConfig
 from minillm.model.decoder import Decoder
 from minillm.model.hf_config import config_from_transformers, config_to_transformers
+from minillm.model.weight_files import read_settings, read_weights, write_weights
 from minillm.model.weights import NAMES, Naming, Weights, from_ours, to_ours
+
+# how transformers holds a model in memory, where that is not named like the model
+IN_MEMORY: dict[str, Naming] = {
+    "mistral": "llama",
+    "qwen2": "llama",
+    "mixtral": "mixtral_fused",
+}
 
 
 def from_transformers(hf_model: Any) -> Decoder:
-    """Copy a LlamaForCausalLM or GPT2LMHeadModel into a Decoder with the same logits.
+    """Copy a model of transformers into a Decoder with the same logits.
 
     Args:
-        hf_model: the model of transformers; it is not changed, and shares no memory.
+        hf_model: a LlamaForCausalLM, GPT2LMHeadModel, BloomForCausalLM, ...; it is not changed,
+            and shares no memory.
 
     Returns:
         A Decoder on the same device, in the same dtype.
@@ -43,30 +50,32 @@ def from_transformers(hf_model: Any) -> Decoder:
 
 
 def to_transformers(decoder: Decoder) -> Any:
-    """Copy a Decoder into a LlamaForCausalLM or GPT2LMHeadModel with the same logits.
+    """Copy a Decoder into the model of transformers that has the same logits.
 
     Args:
-        decoder: of a config that one of the two can express; see config_to_transformers.
+        decoder: of a config that one of them can express; see config_to_transformers.
 
     Returns:
         The model of transformers, in evaluation mode, on the same device and in the same dtype.
 
     Raises:
-        ValueError: if neither of the two can express the config.
+        ValueError: if none of them can express the config.
 
     Lesson: notebooks/41_case_studies.ipynb
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
     settings = config_to_transformers(decoder.config)
-    settings |= dict.fromkeys(("bos_token_id", "eos_token_id"))  # ids of somebody's tokenizer
+    nobodys = ("bos_token_id", "eos_token_id", "pad_token_id")  # ids of somebody's tokenizer
+    settings |= dict.fromkeys(nobodys)
     like = decoder.embedding.weight
     hf_config = AutoConfig.for_model(**settings)
     hf_model = AutoModelForCausalLM.from_config(hf_config, dtype=like.dtype).to(like.device)
-    weights = from_ours(decoder.state_dict(), decoder.config, settings["model_type"])
+    kind: Any = settings["model_type"]
+    naming: Naming = IN_MEMORY.get(kind, kind)
+    weights = from_ours(decoder.state_dict(), decoder.config, naming)
     if decoder.config.tie_embeddings:
-        embedding = NAMES[settings["model_type"]]["embedding"]
-        weights["lm_head.weight"] = weights[f"{embedding}.weight"]
+        weights["lm_head.weight"] = weights[f"{NAMES[naming]['embedding']}.weight"]
     hf_model.load_state_dict(weights)
     return hf_model.eval()
 
@@ -78,21 +87,15 @@ def save_safetensors(decoder: Decoder, path: str | Path, *, naming: Naming = "mi
         decoder: the model.
         path: of the file, ending in .safetensors. It is written beside and renamed, so that a
             file of this name is always whole.
-        naming: "minillm" as they are, or the names and layout of "llama", "gpt2" or "meta".
+        naming: "minillm" as they are, or the names and layout of "llama" (Mistral's and Qwen2's,
+            too), "gpt2", "bloom", "falcon", "mixtral", "glm", "glm4" or "meta".
 
     Raises:
         ValueError: if the path does not end in .safetensors, or the naming does not fit.
 
     Lesson: notebooks/41_case_studies.ipynb
     """
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(f"the path must end in .safetensors, got {path.name!r}")
-    weights = from_ours(decoder.state_dict(), decoder.config, naming)
-    beside = path.with_suffix(".partial")
-    whole = {name: tensor.contiguous() for name, tensor in weights.items()}
-    save_file(whole, beside, metadata={"format": "pt"})
-    os.replace(beside, path)
+    write_weights(from_ours(decoder.state_dict(), decoder.config, naming), path)
 
 
 def load_safetensors(
@@ -102,7 +105,7 @@ def load_safetensors(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> Decoder:
-    """Read a Decoder from safetensors: ours, transformers' (LLaMA, GPT-2) or Meta's names.
+    """Read a Decoder from safetensors: ours, those of transformers' models, or Meta's names.
 
     Args:
         path: a file, or a folder with model.safetensors, or with the parts that
@@ -120,46 +123,29 @@ def load_safetensors(
 
     Lesson: notebooks/41_case_studies.ipynb
     """
-    path = Path(path)
-    weights: Weights = {}
-    for file in _files(path):
-        weights |= _read(file)
+    weights = read_weights(path)
     if config is None:
-        folder = path if path.is_dir() else path.parent
-        config = config_from_transformers(json.loads((folder / "config.json").read_text()))
+        config = config_from_transformers(read_settings(path))
     if dtype is None:
         dtype = next(iter(weights.values())).dtype
     return _decoder(config, weights, device or torch.get_default_device(), dtype)
-
-
-def _files(path: Path) -> list[Path]:
-    """Name the files that hold a model, one or several."""
-    if not path.is_dir():
-        return [path]
-    index = path / "model.safetensors.index.json"
-    if index.is_file():
-        parts = json.loads(index.read_text())["weight_map"].values()
-        return [path / name for name in sorted(set(parts))]
-    return [path / "model.safetensors"]
-
-
-def _read(file: Path) -> Weights:
-    if file.suffix != ".safetensors":
-        raise ValueError(f"only safetensors files are read, never pickles; got {file.name!r}")
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no file {file}; give a .safetensors file or its folder")
-    try:
-        return load_file(file)
-    except SafetensorError as error:
-        raise ValueError(f"{file} is not a whole safetensors file: {error}") from error
 
 
 def _decoder(
     config: DecoderConfig, weights: Weights, device: torch.device | str, dtype: torch.dtype
 ) -> Decoder:
     decoder = Decoder(config, device="meta", dtype=dtype).to_empty(device=device)  # nothing drawn
+    fill(decoder, to_ours(weights, config))
+    return decoder
+
+
+def fill(model: torch.nn.Module, weights: Weights) -> None:
+    """Copy weights into a model.
+
+    Raises:
+        ValueError: if names or shapes differ.
+    """
     try:
-        decoder.load_state_dict(to_ours(weights, config))
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"the weights do not fit the config: {error}") from error
-    return decoder

@@ -1,87 +1,21 @@
 """Published models as configs: building one is a matter of minutes, counting one of microseconds.
 
-Each function returns a DecoderConfig; `count_parameters(llama_7b())` is 6 738 415 616. Sizes stand
-in the papers; eps, and the context of files later than the paper, in the released configurations.
+Each function returns a DecoderConfig, T5's an EncoderDecoderConfig; count_parameters(llama_7b()) is
+6 738 415 616. What the sizes of a family share is in families.py. Sizes stand in the papers; eps,
+and the context of files later than the paper, in the released configurations.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 from minillm.model.attention import AttentionConfig
 from minillm.model.config import DecoderConfig
+from minillm.model.encoder_decoder import EncoderDecoderConfig
+from minillm.model.families import bloom, glm, gpt2, llama, qwen2, t5
 from minillm.model.feedforward import FeedForwardConfig
 from minillm.model.norm import NormConfig
 from minillm.model.position import PositionConfig
-
-
-def llama(
-    *,
-    d_model: int,
-    n_layers: int,
-    n_heads: int,
-    width: int,
-    n_kv_heads: int | None = None,
-    vocab_size: int = 32000,
-    context: int = 2048,
-    eps: float = 1e-6,
-    position: PositionConfig | None = None,
-) -> DecoderConfig:
-    """Describe a model of the LLaMA family: RMSNorm before each part, SwiGLU, RoPE, no biases.
-
-    Args:
-        d_model: D.
-        n_layers: blocks.
-        n_heads: query heads.
-        width: inner width of the feed-forward layer.
-        n_kv_heads: key/value heads; None means n_heads.
-        vocab_size: V.
-        context: longest training sequence.
-        eps: of the norms.
-        position: None means RoPE with base 10 000.
-
-    Returns:
-        The config, with an output matrix of its own.
-
-    Source: Touvron et al. 2023, arXiv:2302.13971, section 2.2.
-    Lesson: notebooks/10_shapes.ipynb
-    """
-    return DecoderConfig(
-        vocab_size=vocab_size,
-        d_model=d_model,
-        n_layers=n_layers,
-        context=context,
-        attention=AttentionConfig(n_heads=n_heads, n_kv_heads=n_kv_heads),
-        feedforward=FeedForwardConfig("swiglu", width),
-        norm=NormConfig("rmsnorm", eps),
-        position=PositionConfig("rope") if position is None else position,
-        tie_embeddings=False,
-    )
-
-
-def gpt2(*, d_model: int, n_layers: int, n_heads: int) -> DecoderConfig:
-    """Describe a model of the GPT-2 family: LayerNorm, GeLU (tanh form), learned positions, biases.
-
-    Args:
-        d_model: D.
-        n_layers: blocks.
-        n_heads: heads.
-
-    Returns:
-        The config, with the embedding tied to the output.
-
-    Source: Radford et al. 2019 (GPT-2), section 2.3 and table 2.
-    Lesson: notebooks/10_shapes.ipynb
-    """
-    return DecoderConfig(
-        vocab_size=50257,
-        d_model=d_model,
-        n_layers=n_layers,
-        context=1024,
-        attention=AttentionConfig(n_heads=n_heads, bias=True),
-        feedforward=FeedForwardConfig("gelu_tanh", 4 * d_model, bias=True),
-        norm=NormConfig("layernorm", 1e-5),
-        position=PositionConfig("learned"),
-        tie_embeddings=True,
-    )
+from minillm.model.routing import ExpertsConfig
 
 
 def llama_7b() -> DecoderConfig:
@@ -153,6 +87,24 @@ def baichuan_13b() -> DecoderConfig:
     )
 
 
+def baichuan2_7b() -> DecoderConfig:
+    """Baichuan2-7B: 7 505 973 248 parameters; a larger vocabulary, and output rows of length 1.
+
+    Source: Yang et al. 2023 (Baichuan 2), arXiv:2309.10305.
+    """
+    return _baichuan2(baichuan_7b())
+
+
+def baichuan2_13b() -> DecoderConfig:
+    """Baichuan2-13B: 13 896 668 160 parameters; as Baichuan-13B, with the same two changes."""
+    return _baichuan2(baichuan_13b())
+
+
+def _baichuan2(first: DecoderConfig) -> DecoderConfig:
+    norm = dataclasses.replace(first.norm, head=True)
+    return dataclasses.replace(first, vocab_size=125696, norm=norm)
+
+
 def gpt2_124m() -> DecoderConfig:
     """GPT-2 small: 124 439 808 parameters with its learned positions."""
     return gpt2(d_model=768, n_layers=12, n_heads=12)
@@ -173,6 +125,102 @@ def gpt2_xl() -> DecoderConfig:
     return gpt2(d_model=1600, n_layers=48, n_heads=25)
 
 
+def bloom_560m() -> DecoderConfig:
+    """BLOOM-560M: 559 214 592 parameters, 257 M of them in the table of its 250 880 tokens."""
+    return bloom(d_model=1024, n_layers=24, n_heads=16)
+
+
+def bloom_176b() -> DecoderConfig:
+    """BLOOM: 176 247 271 424 parameters; 112 heads. BigScience 2022, arXiv:2211.05100, table 3."""
+    return bloom(d_model=14336, n_layers=70, n_heads=112)
+
+
+def falcon_7b() -> DecoderConfig:
+    """Falcon-7B: 6 921 720 704 parameters; a parallel block, 71 query heads and one key head.
+
+    Source: Almazrouei et al. 2023, arXiv:2311.16867; the released configuration.
+    """
+    return DecoderConfig(
+        vocab_size=65024,
+        d_model=4544,
+        n_layers=32,
+        context=2048,
+        attention=AttentionConfig(n_heads=71, n_kv_heads=1),
+        feedforward=FeedForwardConfig("gelu", 4 * 4544),
+        norm=NormConfig("layernorm", 1e-5),
+        position=PositionConfig("rope"),
+        tie_embeddings=True,
+        parallel=True,
+    )
+
+
+def qwen2_0_5b() -> DecoderConfig:
+    """Qwen2-0.5B: 494 032 768 parameters. Yang et al. 2024, arXiv:2407.10671, table 1."""
+    return qwen2(d_model=896, n_layers=24, n_heads=14, n_kv_heads=2, width=4864, vocab_size=151936)
+
+
+def qwen2_7b() -> DecoderConfig:
+    """Qwen2-7B: 7 615 616 512 parameters. Yang et al. 2024, arXiv:2407.10671, table 1."""
+    return qwen2(
+        d_model=3584, n_layers=28, n_heads=28, n_kv_heads=4, width=18944, vocab_size=152064
+    )
+
+
+def mistral_7b() -> DecoderConfig:
+    """Mistral-7B: 7 241 732 096 parameters; a window of 4096, over 32 layers a reach of 131 K.
+
+    Source: Jiang et al. 2023, arXiv:2310.06825, table 1.
+    """
+    shape = llama(
+        d_model=4096, n_layers=32, n_heads=32, n_kv_heads=8, width=14336, context=32768, eps=1e-5
+    )
+    return dataclasses.replace(shape, attention=dataclasses.replace(shape.attention, window=4096))
+
+
+def mixtral_8x7b() -> DecoderConfig:
+    """Mixtral 8x7B: 46 702 792 704 parameters, of which a token uses 12 879 925 248.
+
+    Source: Jiang et al. 2024, arXiv:2401.04088, table 1: eight experts, two for each token.
+    """
+    shape = llama(
+        d_model=4096,
+        n_layers=32,
+        n_heads=32,
+        n_kv_heads=8,
+        width=14336,
+        context=32768,
+        eps=1e-5,
+        position=PositionConfig("rope", 1e6),
+    )
+    experts = FeedForwardConfig("swiglu", 14336, experts=ExpertsConfig(8, top_k=2))
+    return dataclasses.replace(shape, feedforward=experts)
+
+
+def chatglm2_6b() -> DecoderConfig:
+    """ChatGLM2-6B: 6 243 584 000 parameters; a causal decoder, as all GLMs from this one on."""
+    return glm(n_layers=28, vocab_size=65024, context=32768, eps=1e-5)
+
+
+def glm4_9b() -> DecoderConfig:
+    """GLM-4-9B: 9 399 951 360 parameters. Team GLM 2024, arXiv:2406.12793, section 2."""
+    return glm(n_layers=40, vocab_size=151552, context=8192, eps=1.5625e-7)
+
+
+def t5_small() -> EncoderDecoderConfig:
+    """T5-small: 60 506 624 parameters. Raffel et al. 2019, arXiv:1910.10683, section 3.7."""
+    return t5(d_model=512, n_layers=6, n_heads=8, width=2048)
+
+
+def t5_base() -> EncoderDecoderConfig:
+    """T5-base: 222 903 552 parameters. Raffel et al. 2019, arXiv:1910.10683, section 3.1.1."""
+    return t5(d_model=768, n_layers=12, n_heads=12, width=3072)
+
+
+def t5_v1_1_small() -> EncoderDecoderConfig:
+    """T5 v1.1 small: 76 961 152 parameters; deeper and gated, with an output matrix of its own."""
+    return t5(d_model=512, n_layers=8, n_heads=6, width=1024, gated=True)
+
+
 PRESETS: dict[str, Callable[[], DecoderConfig]] = {
     make.__name__: make
     for make in (
@@ -186,9 +234,24 @@ PRESETS: dict[str, Callable[[], DecoderConfig]] = {
         tinyllama_1b,
         baichuan_7b,
         baichuan_13b,
+        baichuan2_7b,
+        baichuan2_13b,
         gpt2_124m,
         gpt2_355m,
         gpt2_774m,
         gpt2_xl,
+        bloom_560m,
+        bloom_176b,
+        falcon_7b,
+        qwen2_0_5b,
+        qwen2_7b,
+        mistral_7b,
+        mixtral_8x7b,
+        chatglm2_6b,
+        glm4_9b,
     )
+}
+
+T5_PRESETS: dict[str, Callable[[], EncoderDecoderConfig]] = {
+    make.__name__: make for make in (t5_small, t5_base, t5_v1_1_small)
 }

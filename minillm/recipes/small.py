@@ -17,9 +17,10 @@ from torch import Tensor
 
 from minillm.data.loader import BatchSampler
 from minillm.model import Decoder
-from minillm.objectives import bits_per_byte, fast_cross_entropy
+from minillm.objectives import bits_per_byte, causal_loss, fast_cross_entropy
 from minillm.recipes.runs import decoder
 from minillm.train import OptimizerConfig, TrainConfig, train
+from minillm.train.loop import Objective
 
 BYTE_END = 256
 """End of text in the vocabulary of bytes (`byte_ids`), which has 257 entries."""
@@ -101,6 +102,7 @@ def train_small(
     evaluate: Callable[[Decoder], float] | None = None,
     eval_every: int = 0,
     losses: list[float] | None = None,
+    objective: Objective = causal_loss,
 ) -> Decoder:
     """Train a small model on a row of tokens, on one thread.
 
@@ -112,6 +114,7 @@ def train_small(
         model: go on from this one (changed in place) instead of fresh weights.
         evaluate: called with the model every eval_every steps and at the end.
         losses: a list to which the loss of every step is added, nats a token.
+        objective: what is made small; routed_loss for a model with experts.
 
     Returns:
         The trained model, in evaluation mode.
@@ -152,6 +155,7 @@ def train_small(
         optimizer=OptimizerConfig(lr=config.lr, weight_decay=0.1),
         evaluate=evaluate,  # type: ignore[arg-type]
         log=lambda record: losses.append(record["loss"]) if losses is not None else None,
+        objective=objective,
         progress=False,
     )
     return model.eval()

@@ -66,8 +66,8 @@ def score_likelihood(ab: np.ndarray, a: np.ndarray, b: np.ndarray, total: int) -
         L = sum over pieces of c log(c / N),  N = sum of c
 
     The merge takes ab occurrences from a and from b, gives them to a new piece, and leaves N - ab
-    pieces. For pairs that are not too frequent this is near ab log(N ab / (a b)): the logarithm of
-    the ratio, weighted by how often the pair occurs.
+    pieces. For pairs that are rare beside their parts this is near ab (log(N ab / (a b)) - 1): the
+    logarithm of the ratio, weighted by how often the pair occurs.
 
     Args:
         ab, a, b: (P,) counts of pairs and of their two parts.

@@ -43,6 +43,13 @@ def test_union_says_whether_two_became_one():
     assert sets.find(0) == 0
 
 
+def test_the_root_is_the_smallest_member():
+    sets = UnionFind(6)
+    for pair in ((5, 4), (2, 4), (3, 2)):  # the smaller one second, first, second
+        sets.union(*pair)
+    assert [sets.find(i) for i in range(6)] == [0, 1, 2, 2, 2, 2]
+
+
 def test_keep_one():
     found = [[0], [1, 3, 4], [2, 5]]
     assert keep_one(found) == [0, 1, 2]

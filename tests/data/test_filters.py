@@ -54,6 +54,11 @@ def test_measures_by_hand():
     }
 
 
+def test_what_is_a_bullet_and_what_an_ellipsis():
+    assert bullet_share(["- a", "  • b", "* c", "-d", "e - f"]) == 3 / 5
+    assert ellipsis_share(["a... ", "b…\t", "c..", "... d", "e"]) == 2 / 5
+
+
 def test_an_empty_text_measures_zero():
     assert set(gopher_measures("").values()) == {0}
     assert gopher_reason("") == "few_words"

@@ -1,5 +1,6 @@
 """The scanner of pages: equal to html.parser on good pages, unbreakable and linear on bad ones."""
 
+from collections import Counter
 from html import unescape
 from html.parser import HTMLParser
 
@@ -158,6 +159,25 @@ def test_endless_pages_end(page):
     assert n_text <= 2 * len(page)
 
 
+class Counted(str):
+    """A page that counts how often each sign is looked for."""
+
+    def replace(self, *_):
+        self.sought = Counter()
+        return self
+
+    def find(self, sign, *start):
+        self.sought[sign] += 1
+        return super().find(sign, *start)
+
+
+def test_what_does_not_come_any_more_is_looked_for_once():
+    page = Counted("<b" * 1000)
+    assert [token.kind for token in scan(page)] == ["text"]
+    assert page.sought["<"] > 1000
+    assert page.sought[">"] == 1  # one search for each of the tags would be quadratic time
+
+
 def test_entities():
     assert (
         replace_entities("a&nbsp;b &auml;&#228;&#xe4; &copy &nonsense;")
@@ -180,6 +200,7 @@ def test_entities():
         (b"<meta charset=utf-8>\xe4", "<meta charset=utf-8>\ufffd"),
         (b"<meta charset=no-such-thing>\xe4", "ä"),
         (b"<meta charset=utf-16>\xe4", "ä"),
+        ("\ufeff日本".encode(), "日本"),
         (b"<meta charset=idna>\xe4", "ä"),
         (b"\x81", "\ufffd"),
         (b"", ""),
@@ -188,3 +209,9 @@ def test_entities():
 def test_bytes_become_text(raw, text):
     assert decode_page(raw).endswith(text)
     assert decode_page(raw).startswith(text[:1]) or raw.startswith(b"<")
+
+
+def test_a_charset_is_sought_in_the_first_four_thousand_bytes():
+    head, page = b"<!-- a long head -->", b"<meta charset=koi8-r>\xc1"
+    assert decode_page(head * 200 + page).endswith("а")  # at byte 4 000
+    assert decode_page(head * 205 + page).endswith("Á")  # at byte 4 100: Windows-1252

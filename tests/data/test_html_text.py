@@ -72,6 +72,15 @@ def test_links_are_counted():
     (block,) = html_blocks("<p><a>one <a>two</a> three")  # links do not nest
     assert block.n_link_words == 2
     assert Block("", 0, 0).link_density == 0
+    (block,) = html_blocks("<p><a>foot</a><a>ball</a>")  # one word out of two links
+    assert (block.n_words, block.n_link_words, block.link_density) == (1, 1, 1.0)
+
+
+def test_end_tags_of_nothing_change_nothing():
+    blocks = html_blocks("</nav></svg></h1></pre><p>one\n two<nav>menu</nav></nav><p>three")
+    assert [block.text for block in blocks] == ["one two", "menu", "three"]
+    assert [block.framed for block in blocks] == [False, True, False]
+    assert not any(block.heading for block in blocks)
 
 
 def test_headings_and_frames_are_marked():
@@ -170,50 +179,13 @@ def test_what_is_written_into_paragraphs_comes_back(paragraphs):
 
 
 NASTY = [
-    *(
-        "<p>",
-        "</p>",
-        "<div>",
-        "</div>",
-        "<a href='",
-        "<a href=x>",
-        "</a>",
-        "<b",
-        ">",
-        "<",
-        "</",
-        '"',
-    ),
-    *(
-        "</",
-        '"',
-        "'",
-        "=",
-        "<!--",
-        "-->",
-        "<!",
-        "<?",
-        "<script>",
-        "</script>",
-        "<style",
-        "<svg>",
-        "</svg>",
-    ),
-    *("&", "&amp;", "&#", "&#x110000;", "&#99999999999;", "\x00", "\ufeff", "\ud800", "\u202e"),
-    *("word ", "many words in a row ", "词语", "\n", "\t", "<br>", "<pre>", "<h1>", "<nav>", "<td"),
-    *(
-        "<template>",
-        "</nav>",
-        "]]>",
-        "<![CDATA[",
-        "%",
-        "\\",
-        "é",
-        "👩‍👩‍👧",
-        "<title>",
-        "</title x>",
-    ),
-]
+    "<p>", "</p>", "<div>", "</div>", "<a href='", "<a href=x>", "</a>", "<b", ">", "<", "</", '"',
+    "</", '"', "'", "=", "<!--", "-->", "<!", "<?", "<script>", "</script>", "<style", "<svg>",
+    "</svg>", "&", "&amp;", "&#", "&#x110000;", "&#99999999999;", "\x00", "\ufeff", "\ud800",
+    "\u202e", "word ", "many words in a row ", "词语", "\n", "\t", "<br>", "<pre>", "<h1>", "<nav>",
+    "<td", "<template>", "</nav>", "]]>", "<![CDATA[", "%", "\\", "é", "👩‍👩‍👧", "<title>",
+    "</title x>",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("n", [1_000, pytest.param(10_500, marks=pytest.mark.slow)])
@@ -293,24 +265,9 @@ def test_near_trafilatura_on_pages_with_known_text():
     trafilatura = pytest.importorskip("trafilatura")
     rng = random.Random(5)
     words = [
-        "the",
-        "heron",
-        "and",
-        "a",
-        "frog",
-        "of",
-        "old",
-        "pond",
-        "saw",
-        "that",
-        "no",
-        "fish",
-        "came",
-        "to",
-        "it",
-        "by",
-        "night",
-    ]
+        "the", "heron", "and", "a", "frog", "of", "old", "pond", "saw", "that", "no", "fish",
+        "came", "to", "it", "by", "night",
+    ]  # fmt: skip
     ours, theirs = [], []
     for i in range(10):
         body = [" ".join(rng.choices(words, k=rng.randint(20, 70))).capitalize() for _ in range(6)]

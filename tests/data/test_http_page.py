@@ -51,6 +51,13 @@ def test_a_page_that_was_chunked_and_packed():
     assert http_page(answer(chunked, *names))[2] == PAGE
 
 
+def test_chunks_and_heads_with_bare_newlines():
+    chunked = b"3\nabc\n2\nde\n0\n"  # as some servers write them
+    assert http_page(answer(chunked, "Transfer-Encoding: chunked"))[2] == b"abcde"
+    page = b"one paragraph\n\nand another"  # an empty line of the page ends no head
+    assert http_page(answer(page, "A: b"))[1:] == ({"a": "b"}, page)
+
+
 def test_what_make_response_makes():
     status, headers, page = http_page(make_response("http://example.com", PAGE))
     assert (status, page) == (200, PAGE)

@@ -162,6 +162,8 @@ def test_birth_dates():
         ("2001:db8::7", Address(6, (0x20010DB8 << 96) | 7)),
         ("::", Address(6, 0)),
         ("::ffff:192.0.2.7", Address(6, 0xFFFFC0000207)),
+        ("1:2:3:4:5:192.0.2.7:8", None),  # an address of version 4 stands at the end only
+        ("1:2:3:4:5:6:7::8", None),  # a double colon stands for one group of zeros at least
     ],
 )
 def test_addresses_by_hand(text, wanted):

@@ -29,6 +29,8 @@ def test_paths_of_a_tree_by_hand():
     assert ids(dialogues(ROWS, keep="all")) == ["ac", "abd", "fg"]
     assert ids(dialogues(ROWS, max_turns=2)) == ["bd", "fg"]
     assert dialogues([]) == []
+    two = thread(("a", None, "1"), ("b", "a", "2"), ("c", "a", "3"))
+    assert ids(dialogues(two)) == ["ab"]  # the first of equally long ones
 
 
 def test_the_order_of_the_comments_does_not_change_the_dialogues():
@@ -123,12 +125,13 @@ def test_macros_that_call_themselves_end_in_a_clear_error():
     assert clean_latex("\\newcommand{\\a}{\\a} x \\a").startswith("x")  # grows nothing: harmless
 
 
-def test_strange_sources_end():
+@pytest.mark.parametrize("n", [4_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_strange_sources_end(n):
     draw = random.Random(5)
     pieces = ["\\newcommand", "{", "}", "\\a", "\\b", "[1]", "#1", "%", "\n", "\\section{", "x",
               "\\def", "\\begin{document}", "\\end{document}", "\\begin{thebibliography}",
               "\\\\", "词"]  # fmt: skip
-    for _ in range(4_000):
+    for _ in range(n):
         text = "".join(draw.choices(pieces, k=draw.randint(0, 30)))
         try:
             cleaned = clean_latex(text)
@@ -144,6 +147,7 @@ def test_answers_stand_by_their_score():
         (7, "<p>as good</p>"),
         (9, "<hr>"),
     ]
+    assert clean_question("", "", [(1, "<p>a</p>"), (1, "<p>b</p>")]) == "a\n\nb"
     found = clean_question(" How? ", "<p>I ask &amp; ask.</p>", answers)
     assert found == "How?\n\nI ask & ask.\n\nbest of all\n\nas good\n\nlow"
     assert clean_question("How?", "<p>x</p>", answers, max_answers=0) == "How?\n\nx"

@@ -36,6 +36,7 @@ def test_names_without_a_title_are_not_found(language):
         ("座机010-55501234。", "010-55501234", "phone"),
         ("号码：11010519491231002x。", "11010519491231002x", "cn_id"),
         ("电话+86 154 4075 2275", "+86 154 4075 2275", "cn_mobile"),
+        ("请打19912345678", "19912345678", "cn_mobile"),
         ("call (283) 555-0142!", "(283) 555-0142", "phone"),
         ("call +41 44 268 12 12.", "+41 44 268 12 12", "phone"),
         ("call +1 283-555-0142.", "+1 283-555-0142", "phone"),
@@ -64,7 +65,9 @@ def test_forms(text, datum, kind):
     "text",
     [
         "version 1.2.3.4",
+        "Version 1.2.3.4 is out",
         "Release 10.0.0.1 of May",
+        "in release 10.0.0.1",
         "版本10.0.0.1",
         "xs[::2], std::string, ::1 and 10::20",
         "12:30:45",
@@ -108,6 +111,15 @@ def test_the_kind_that_stands_first_wins():
     # eleven digits that are a mobile number are not a telephone number as well
     assert found("+86 154 4075 2275") == [("+86 154 4075 2275", "cn_mobile")]
     assert found("+86 154 4075 2275", kinds=("phone",)) == [("+86 154 4075 2275", "phone")]
+
+
+def test_what_was_found_is_a_border_for_the_next_rule():
+    # a plus sign right behind a datum begins no number; the digits after the blank do
+    assert found("192.0.2.7+86 154 4075 2275") == [
+        ("192.0.2.7", "ip"),
+        ("154 4075 2275", "cn_mobile"),
+    ]
+    assert found(" +86 154 4075 2275") == [("+86 154 4075 2275", "cn_mobile")]
 
 
 def test_what_needs_no_rule_is_not_lost_by_the_fast_no():

@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from minillm.data import redact as redaction
 from minillm.data.identity import cn_id_ok, luhn_ok
 from minillm.data.invented import KINDS, LANGUAGES, invent, sentence_with
 from minillm.data.personal import Span, find_personal
@@ -100,6 +101,15 @@ def test_two_writings_of_a_number_are_one_number_and_keep_their_form():
     assert re.fullmatch(r"\(\d{3}\) \d{3}-\d{4}", change("phone", "(283) 182-3829"))
     assert re.fullmatch(r"1\d{10}", change("cn_mobile", "13912345678"))
     assert plain_form("cn_id", "11010519491231002x") == "11010519491231002X"
+
+
+def test_no_datum_is_replaced_by_itself_or_by_that_of_another(monkeypatch):
+    draws = ["a@example.org", "new@example.org", "new@example.org", "other@example.org"]
+    monkeypatch.setattr(redaction, "invent", lambda *_: draws.pop(0))
+    change = Substitutes("key")
+    assert change("email", "A@example.org") == "new@example.org"
+    assert change("email", "b@example.org") == "other@example.org"
+    assert draws == []
 
 
 def test_substitutes_are_valid_and_all_different():

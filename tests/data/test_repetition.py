@@ -71,6 +71,13 @@ def test_shares_of_pieces_at_both_sides(reason, kept, dropped):
     assert gopher_repetition_reason(dropped, FREE) is None
 
 
+def test_empty_lines_are_no_lines_and_no_repetition():
+    text = "one\n\n\ntwo\n\n\n\nthree"
+    for name in ("paragraphs", "lines", "line_characters"):
+        assert gopher_repetition_reason(text, only(**{name: 0.0})) is None
+    assert gopher_repetition_reason("one\n\n\none", only(lines=0.0)) == "lines"
+
+
 @pytest.mark.parametrize(
     ("reason", "part"), [("paragraph_characters", "\n\n"), ("line_characters", "\n")]
 )

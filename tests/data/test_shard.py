@@ -97,6 +97,15 @@ def test_a_header_that_is_none_is_named(tmp_path, header):
         TokenShard(tmp_path / "a")
 
 
+@pytest.mark.parametrize("n", ['"10"', "10.0", "null", "true", "[]"])
+def test_a_number_of_tokens_that_is_none_is_named(tmp_path, n):
+    write(tmp_path / "a", np.arange(10))
+    text = (tmp_path / "a.json").read_text("utf-8").replace('"n_tokens": 10', f'"n_tokens": {n}')
+    (tmp_path / "a.json").write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=r"a\.json is not the header.*n_tokens must be a whole"):
+        TokenShard(tmp_path / "a")
+
+
 def test_an_unknown_dtype_is_refused(tmp_path):
     write(tmp_path / "a", np.arange(10))
     text = (tmp_path / "a.json").read_text("utf-8").replace("uint16", "int64")

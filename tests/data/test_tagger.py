@@ -48,6 +48,8 @@ def test_tags_and_back_by_hand():
     assert tags == [0, 0, B, I, 0]
     assert to_spans(tokens, tags) == [Span(7, 19, "name")]
     assert to_spans(tokens, [0, I, 0, 0, 0]) == []  # an I that nothing began
+    address = TAGS.index("I-address")  # and one of another kind does not continue
+    assert to_spans(tokens, [0, 0, B, address, 0]) == [Span(7, 11, "name")]
     assert to_spans(tokens, [0, 0, B, B, 0]) == [Span(7, 11, "name"), Span(12, 19, "name")]
     with pytest.raises(ValueError, match="does not begin and end with a token"):
         to_tags(tokens, [Span(8, 19, "name")])
@@ -61,6 +63,16 @@ def test_every_labelled_sentence_survives_the_way_there_and_back(language):
         for text, spans in made:
             tokens = tokens_of(text)
             assert to_spans(tokens, to_tags(tokens, spans)) == spans
+
+
+def test_an_i_follows_only_its_own_kind_however_high_its_score():
+    steps = Tagger().A
+    kind_of = [tag[2:] for tag in TAGS]
+    for i, j in itertools.product(range(len(TAGS)), repeat=2):
+        scores = np.zeros((2, len(TAGS)))
+        scores[0, i] = scores[1, j] = 1000.0
+        allowed = TAGS[j][0] != "I" or (kind_of[i] == kind_of[j] and TAGS[i] != "O")
+        assert (viterbi(scores, steps) == [i, j]) == allowed
 
 
 def test_viterbi_equals_trying_every_row():

@@ -19,6 +19,8 @@ def test_a_list_matches_inside_words_as_words_and_folded():
     assert found("Snork!", match="word") == ["Snork"]
     assert found("a.b", words=["a.b"]) == ["a.b"]
     assert found("axb", words=["a.b"]) == []
+    for words in (["snork", "snorkel"], ["snorkel", "snork"]):  # the longer word wins
+        assert found("a snorkel", words=words, match="inside") == ["snorkel"]
 
 
 def test_the_clbuttic_mistake():

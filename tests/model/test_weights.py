@@ -9,6 +9,7 @@ from minillm.model import (
     AttentionConfig,
     Decoder,
     DecoderConfig,
+    ExpertsConfig,
     FeedForwardConfig,
     NormConfig,
     PositionConfig,
@@ -31,6 +32,29 @@ GPT2 = dataclasses.replace(
     norm=NormConfig("layernorm"),
     position=PositionConfig("learned"),
 )
+FALCON = dataclasses.replace(
+    LLAMA,
+    d_model=16,
+    attention=AttentionConfig(4, 2),
+    feedforward=FeedForwardConfig("gelu", 12),
+    norm=NormConfig("layernorm"),
+    parallel=True,
+)
+BLOOM = dataclasses.replace(
+    GPT2, norm=NormConfig("layernorm", embedding=True), position=PositionConfig("alibi")
+)
+MIXTRAL = dataclasses.replace(
+    LLAMA,
+    n_layers=4,
+    attention=AttentionConfig(2, 1),
+    feedforward=FeedForwardConfig("swiglu", 12, experts=ExpertsConfig(12)),
+)
+GLM = dataclasses.replace(
+    LLAMA,
+    attention=AttentionConfig(2, 1, head_width=8, bias="qkv"),
+    position=PositionConfig(rotary_share=0.5),
+)
+GLM4 = dataclasses.replace(GLM, norm=NormConfig(place="sandwich"))
 
 
 def random_weights(config):
@@ -44,7 +68,19 @@ def random_weights(config):
 
 @pytest.mark.parametrize(
     ("config", "naming"),
-    [(LLAMA, "minillm"), (LLAMA, "llama"), (LLAMA, "meta"), (GPT2, "gpt2"), (GPT2, "minillm")],
+    [
+        (LLAMA, "minillm"),
+        (LLAMA, "llama"),
+        (LLAMA, "meta"),
+        (GPT2, "gpt2"),
+        (GPT2, "minillm"),
+        (BLOOM, "bloom"),
+        (FALCON, "falcon"),
+        (MIXTRAL, "mixtral"),
+        (MIXTRAL, "mixtral_fused"),
+        (GLM, "glm"),
+        (GLM4, "glm4"),
+    ],
 )
 @pytest.mark.parametrize("interleaved", [False, True])
 @pytest.mark.parametrize("tied", [False, True])
@@ -88,6 +124,52 @@ def test_the_layouts_by_hand():
         assert torch.equal(theirs[f"layers.3.{their_name}.weight"], ours_here)
 
 
+def test_fused_layouts_by_hand():
+    ours = random_weights(FALCON)
+    fused = from_ours(ours, FALCON, "falcon")[
+        "transformer.h.3.self_attention.query_key_value.weight"
+    ]
+    q, k, v = (ours[f"blocks.3.attention.{letter}.weight"] for letter in "qkv")
+    # rows of 4: two queries, their key, their value; then the other group
+    wanted = [q[:8], k[:4], v[:4], q[8:], k[4:], v[4:]]
+    assert torch.equal(fused, torch.cat(wanted))
+
+    ours = random_weights(BLOOM)
+    theirs = from_ours(ours, BLOOM, "bloom")
+    fused = theirs["transformer.h.3.self_attention.query_key_value.bias"]
+    q, k, v = (ours[f"blocks.3.attention.{letter}.bias"] for letter in "qkv")
+    assert torch.equal(fused, torch.cat([q[:4], k[:4], v[:4], q[4:], k[4:], v[4:]]))
+    assert "transformer.word_embeddings_layernorm.bias" in theirs
+
+    ours = random_weights(GLM)
+    theirs = from_ours(ours, GLM, "glm")
+    gate, up = (ours[f"blocks.3.feedforward.{part}.weight"] for part in ("gate", "up"))
+    assert torch.equal(theirs["model.layers.3.mlp.gate_up_proj.weight"], torch.cat((gate, up)))
+    # of 8 rows a head only the first 4 turn, and only they change their order
+    order = [0, 2, 1, 3, 4, 5, 6, 7]
+    k = ours["blocks.3.attention.k.weight"]
+    assert torch.equal(theirs["model.layers.3.self_attn.k_proj.weight"], k[order])
+
+    ours = random_weights(MIXTRAL)
+    theirs = from_ours(ours, MIXTRAL, "mixtral_fused")
+    expert = "blocks.3.feedforward.experts.11"
+    gate, up, down = (ours[f"{expert}.{part}.weight"] for part in ("gate", "up", "down"))
+    assert torch.equal(theirs["model.layers.3.mlp.experts.gate_up_proj"][11], torch.cat((gate, up)))
+    assert torch.equal(theirs["model.layers.3.mlp.experts.down_proj"][11], down)
+    single = from_ours(ours, MIXTRAL, "mixtral")
+    assert torch.equal(single["model.layers.3.block_sparse_moe.experts.11.w2.weight"], down)
+    assert torch.equal(single["model.layers.3.block_sparse_moe.experts.11.w3.weight"], up)
+
+
+def test_a_bare_bloom_file():
+    ours = random_weights(BLOOM)
+    theirs = from_ours(ours, BLOOM, "bloom")
+    bare = {name.removeprefix("transformer."): tensor for name, tensor in theirs.items()}
+    back = to_ours(bare, BLOOM)
+    assert back.keys() == ours.keys()
+    assert all(torch.equal(back[name], ours[name]) for name in ours)
+
+
 def test_a_bare_gpt2_file_and_its_buffers():
     ours = random_weights(GPT2)
     theirs = from_ours(ours, GPT2, "gpt2")
@@ -110,7 +192,11 @@ def test_what_is_not_known_is_refused():
     theirs = from_ours(random_weights(LLAMA), LLAMA, "llama")
     with pytest.raises(ValueError, match=r"'model\.layers\.0\.router\.weight'"):
         to_ours(theirs | {"model.layers.0.router.weight": torch.ones(1)}, LLAMA)
-    with pytest.raises(ValueError, match="got 'bloom'"):
+    with pytest.raises(ValueError, match="got 'bert'"):
+        from_ours(random_weights(LLAMA), LLAMA, "bert")
+    with pytest.raises(ValueError, match=r"'blocks\.0\.feedforward\.gate\.weight'"):
         from_ours(random_weights(LLAMA), LLAMA, "bloom")
+    with pytest.raises(ValueError, match=r"'embedding_norm\.weight'"):
+        from_ours(random_weights(BLOOM), BLOOM, "falcon")
     with pytest.raises(ValueError, match=r"'position\.weight'"):
         from_ours(random_weights(GPT2), GPT2, "llama")

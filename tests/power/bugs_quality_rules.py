@@ -30,14 +30,14 @@ BUGS = [
         'BULLETS = ("•", "-")',
         'BULLETS = ("•", "*")',
         "a hyphen is no bullet",
-        "test_filters_peer.py",
+        "test_filters.py",
     ),
     (
         "filters.py",
         "line.rstrip().endswith(ELLIPSES)",
         "line.endswith(ELLIPSES)",
         "an ellipsis before a space at the end of a line is missed",
-        "test_filters_peer.py",
+        "test_filters.py",
     ),
     (
         "filters.py",

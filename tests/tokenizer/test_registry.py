@@ -64,6 +64,13 @@ def test_claiming_all_and_one_more():
         claim_token(tokenizer, "z<")
 
 
+def test_the_tenth_comes_after_the_second():
+    names = [*reserved_tokens(3, first=8)]  # 8, 9 and 10: by name, 10 would be the first
+    tokenizer = Tokenizer(*train_bpe(["ab"], 260, names), names)
+    assert free_tokens(tokenizer) == names
+    assert claim_token(tokenizer, "x")[1] == tokenizer.special_id("<|reserved_8|>")
+
+
 @pytest.mark.parametrize("name", ["", "<|pad|>", "<|reserved_99|>"])
 def test_names_that_cannot_be_claimed(name):
     with pytest.raises(ValueError, match="cannot be claimed"):

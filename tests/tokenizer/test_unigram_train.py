@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
+from minillm.tokenizer.unigram import Unigram
 from minillm.tokenizer.unigram_fast import Lattice
 from minillm.tokenizer.unigram_prune import best_without, largest, pruning_losses
 from minillm.tokenizer.unigram_train import (
@@ -80,6 +81,12 @@ def test_best_counts_and_keeping():
         lattice.keeping(np.array([False, True, True, True]))
 
 
+def test_among_equal_cuts_the_one_with_the_longest_last_piece_counts():
+    scores = {"a": -1.0, "aa": -2.0}  # a + aa, aa + a and a + a + a cost the same
+    assert Lattice({"aaa": 5}, scores).best_counts().tolist() == [5, 5]
+    assert Unigram([("<unk>", 0.0), *scores.items()]).best("aaa") == (["a", "aa"], -3.0)
+
+
 def test_losses_by_hand():
     scores = {"a": -2.0, "b": -2.5, "ab": -3.0, "ba": -5.0}
     losses = pruning_losses(Lattice({"abab": 3, "ba": 2}, scores))
@@ -109,6 +116,8 @@ def test_coverage():
     assert covered == ["a", "b"]
     assert words["aaaa"] == 1
     assert all(set(w) <= set("ab") for w in words)
+    assert covered_words(["aaab"], "none", 0.75)[1] == ["a"]  # three of four are just enough
+    assert covered_words(["aaab"], "none", 0.76)[1] == ["a", "b"]
 
 
 def test_trained_vocabulary():

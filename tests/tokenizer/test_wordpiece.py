@@ -110,6 +110,10 @@ def test_likelihood_score_is_the_rise_of_the_likelihood():
 
     got = score_likelihood(np.array([12]), np.array([15]), np.array([36]), 71)
     assert got[0] == pytest.approx(want, rel=1e-12)
+    # beside frequent parts a rare pair gives ab (log(N ab / (a b)) - 1), as the docstring says
+    near = 10 * (math.log(10**8 * 10 / (10_000 * 20_000)) - 1)
+    got = score_likelihood(np.array([10]), np.array([10_000]), np.array([20_000]), 10**8)
+    assert got[0] == pytest.approx(near, abs=0.02)
 
 
 def theirs_trained(texts, size):
@@ -201,6 +205,7 @@ def test_decode():
     theirs = decoders.WordPiece(prefix="##", cleanup=False)
     assert theirs.decode(tokenizer.tokens("embedding. x")) == "embedding . [UNK]"
     assert tokenizer.decode([]) == ""
+    assert tokenizer.decode([2, 3]) == "##bedding"  # the text begins inside a word, and says so
     with pytest.raises(ValueError, match="id 5 is not in this vocabulary"):
         tokenizer.decode([5])
     with pytest.raises(ValueError, match="id -1"):
@@ -242,6 +247,9 @@ def test_min_count_and_the_end_of_pairs():
 def test_a_piece_beside_itself():
     pieces = train_wordpiece(["baaaa"] * 3, 99, min_count=1)
     assert "baaaa" in pieces
+    # each ##b of the pair is a kind that occurs once: 3 log 3 - 2 log 2 = 1.9 nats for ##bb,
+    # against 3 log 3 - 4 log 2 = 0.5 for bb; counted as twice the same, the two were equal
+    assert train_wordpiece(["bbb"], 99, min_count=1) == ["[UNK]", "b", "##b", "##bb", "bbb"]
 
 
 @pytest.mark.parametrize(
