@@ -57,6 +57,8 @@ def to_transformers(decoder: Decoder) -> Any:
 
     Returns:
         The model of transformers, in evaluation mode, on the same device and in the same dtype.
+        (A Mixtral in float64 runs after set_experts_implementation("eager") only: their grouped
+        kernel has no float64.)
 
     Raises:
         ValueError: if none of them can express the config.
