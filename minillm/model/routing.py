@@ -152,6 +152,10 @@ def route(logits: Tensor, config: ExpertsConfig) -> Routing:
         layer by the residual connection alone. Weights are renormalised over what was *chosen*,
         so that dropping one expert does not make another one louder.
 
+        With a capacity a token depends on others: on earlier ones of the batch for k = 1; for
+        k > 1 on later ones, too, whose first choice goes before its second. So neither that nor
+        expert_choice is causal.
+
     Raises:
         ValueError: if logits are not (M, E).
 

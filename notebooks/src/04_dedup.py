@@ -16,6 +16,7 @@
 # ## Setup
 
 # %% tags=["setup"]
+import json
 import random
 import tempfile
 from itertools import pairwise, permutations
@@ -38,7 +39,7 @@ from minillm.data.planted import make_planted
 from minillm.data.shingles import containment, jaccard, normalise, shingles, words
 from minillm.data.suffix_array import lcp_array, remove_repeats, repeated_spans
 from minillm.data.suffix_array import suffix_array, suffix_array_readable
-from minillm.lesson import check, claim, setup, show
+from minillm.lesson import DATA, check, claim, setup, show
 from minillm.recipes.records import read_results
 
 setup(seed=4)
@@ -790,7 +791,39 @@ print(f"{n * 20 * 16 / 1e12:.2f} TB of keys for 20 bands, 16 bytes each")
 # - Bands are sorted or hashed one by one, on many machines; a band needs nothing of the others. `minillm.recipes.cleaning.blocks` runs these functions in a `datatrove` pipeline
 #   (docs/cleaning_at_scale.md).
 # - `python -m minillm clean` does this lesson on a folder of yours, with a report.
-# - Ratios to `datasketch`, `datatrove` and `pydivsufsort` stand in `benchmarks/LOG.md`. MinHash on 200 MB and suffix arrays of 20 and 50 MB: not measured yet.
+# - Ratios to `datasketch`, `datatrove` and `pydivsufsort` stand in `benchmarks/LOG.md`.
+#
+# How do time and memory grow? Both were recorded once (`python -m benchmarks.dedup_scale`), a process for each size, from texts in memory to clusters, or to a suffix array:
+
+# %% tags=["label-sizes"]
+files = sorted((DATA / "results" / "dedup_scale").glob("*.json"))
+note = json.loads(files[0].read_text("utf-8"))
+print(note["machine"], "| commit", note["commit"])
+jobs = {"minhash": "o-", "datasketch": "s--"}
+jobs |= {"suffix_array": "^-", "pydivsufsort": "D--"}
+fig, axes = plt.subplots(1, 2, figsize=(7, 3), layout="constrained")
+for job, look in jobs.items():
+    rows = [row for row in note["measured"] if row["job"] == job]
+    size = [row["megabytes"] for row in rows]
+    used = [row["peak_megabytes"] - row["megabytes_before"] for row in rows]
+    seconds = [row["cpu_seconds"] for row in rows]
+    axes[0].plot(size, seconds, look, ms=4, label=job)
+    axes[1].plot(size, np.maximum(used, 1), look, ms=4)
+    print(f"{job:13}{size[-1]:4.0f} MB: {seconds[-1]:6.1f} s, {used[-1]:5} MB")
+axes[0].set(ylabel="CPU seconds")
+axes[1].set(ylabel="MB of memory, more than before")
+for ax in axes:
+    ax.set(xscale="log", yscale="log", xlabel="MB of text")
+axes[0].legend(fontsize=8)
+show(
+    fig,
+    alt="CPU seconds and memory against megabytes of text, both axes "
+    "logarithmic: four lines of slope 1, for memory from 10 MB on. MinHash "
+    "lies below datasketch, the suffix array above pydivsufsort.",
+)
+
+# %% [markdown]
+# **What you should see.** Straight lines of slope 1: ten times the text, ten times the time, for MinHash up to 200 MB and for suffix arrays up to 50. (Memory from 10 MB on: less fits into what the process had before.) A suffix array costs many bytes of memory for each byte of text, MinHash much less; and the C++ program beats our suffix array in both. (One run a size, on a busy machine: trust the slopes more than the points.) A crawl on many machines: *not measured yet*.
 #
 # ## Recap
 #

@@ -1165,4 +1165,5 @@ if not runs:
 #
 # ## Next
 #
-# [14 RoPE](14_rope.ipynb) gives attention a sense of order. (10 to 13 are being written.)
+# [10 Shapes](10_shapes.ipynb): the same block as encoder, decoder, or both. If you are curious how attention gets a sense of
+# order, [13 Positions](13_positions.ipynb) and [14 RoPE](14_rope.ipynb) can be read at once.

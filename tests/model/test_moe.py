@@ -141,6 +141,34 @@ def test_a_decoder_with_experts_is_causal_and_equals_its_cache():
     torch.testing.assert_close(torch.cat(parts, dim=1), logits, rtol=0, atol=1e-12)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("settings", "past", "others"),
+    [
+        ({"top_k": 1}, False, False),
+        ({"top_k": 2}, False, False),
+        ({"top_k": 1, "capacity_factor": 1.0}, False, True),
+        ({"top_k": 2, "capacity_factor": 1.0}, True, True),
+        ({"top_k": 2, "router": "expert_choice"}, True, True),
+    ],
+)
+def test_whom_the_last_token_of_a_text_can_reach(settings, past, others):
+    """Earlier positions of its text, and another text of the batch: routing with a limit leaks."""
+    experts = FeedForwardConfig("swiglu", 32, experts=ExpertsConfig(4, **settings))
+    config = dataclasses.replace(CONFIG, feedforward=experts)
+    moved = torch.zeros(2, 12, dtype=torch.float64)
+    for seed in range(4):  # a place is contested in some models only
+        torch.manual_seed(seed)
+        model = Decoder(config, dtype=torch.float64)
+        logits = model(IDS[:2])
+        for token in range(25):
+            changed = IDS[:2].clone()
+            changed[0, -1] = token
+            moved = torch.maximum(moved, (model(changed) - logits).abs().amax(dim=-1))
+    assert (moved[0, :-1].max() > 1e-9) == past
+    assert (moved[1].max() > 1e-9) == others
+
+
 def test_router_loss_adds_up_over_layers():
     experts = ExpertsConfig(4, 2, balance_coef=0.1, z_coef=0.01)
     config = dataclasses.replace(

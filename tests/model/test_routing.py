@@ -139,6 +139,36 @@ def test_a_step_down_the_balance_loss_takes_load_off_the_fullest_expert():
     assert worse.float().std() > before.float().std()  # the wrong sign would be seen
 
 
+def test_the_gradient_of_the_balance_loss_is_its_formula():
+    """E / M p_mj (f_j - sum_e p_me f_e): down where an expert is fuller than the token's average."""
+    logits = random_logits(30, 4, seed=2).requires_grad_(True)
+    chosen = route(logits, ExpertsConfig(4, 2)).chosen
+    (gradient,) = torch.autograd.grad(balance_loss(logits, chosen), logits)
+    p = logits.detach().softmax(-1)
+    f = chosen.double().mean(0) / 2
+    by_hand = 4 / 30 * p * (f - (p * f).sum(-1, keepdim=True))
+    torch.testing.assert_close(gradient, by_hand, rtol=0, atol=1e-15)
+
+
+def test_a_collapse_of_undecided_tokens_has_loss_one_and_is_still_pushed_apart():
+    logits = torch.tensor([[1e-7, 0.0]] * 10, dtype=torch.float64, requires_grad=True)
+    chosen = route(logits, ExpertsConfig(2, 1)).chosen
+    loss = balance_loss(logits, chosen)
+    assert chosen.sum(dim=0).tolist() == [10, 0]
+    assert loss.item() == pytest.approx(1.0, abs=1e-6)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert gradient.sum(dim=0).tolist() == pytest.approx([0.5, -0.5], abs=1e-6)
+
+
+@pytest.mark.parametrize(("k", "renormalise", "moved"), [(1, True, 0), (1, False, 4), (2, True, 2)])
+def test_the_router_learns_through_the_weight_only(k, renormalise, moved):
+    logits = random_logits(6, 4, seed=3).requires_grad_(True)
+    weights = route(logits, ExpertsConfig(4, k, renormalise=renormalise)).weights
+    said = random_logits(6, 4, seed=4)
+    (gradient,) = torch.autograd.grad((weights * said).sum(), logits)
+    assert (gradient.abs() > 1e-12).sum(dim=1).tolist() == [moved] * 6
+
+
 def test_z_loss_by_hand_and_its_minimum():
     assert z_loss(torch.zeros(3, 4)).item() == pytest.approx(1.3862944**2, rel=1e-6)
     assert z_loss(torch.full((3, 4), -1.3862944)).item() == pytest.approx(0, abs=1e-10)

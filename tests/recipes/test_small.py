@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from minillm.objectives import causal_loss
 from minillm.recipes.small import (
     BYTE_END,
     SmallConfig,
@@ -53,6 +54,21 @@ def test_ready_batches_and_a_given_model_are_used():
         train_small(batches, 0, config=SmallConfig(steps=500))
     with pytest.raises(ValueError, match="need 17 tokens"):
         train_small(np.zeros(5, np.int64), 0, config=TINY)
+
+
+def test_another_objective_is_used_and_the_usual_one_is_the_default():
+    tokens, seen = stream(TEXTS), []
+
+    def noted(model, x, y):
+        seen.append(x.shape)
+        return causal_loss(model, x, y)
+
+    a = train_small(tokens, 1, config=TINY)
+    b = train_small(tokens, 1, config=TINY, objective=noted)
+    assert seen == [(4, 16)] * 12
+    assert bits_on(a, TEXTS) == bits_on(b, TEXTS)
+    idle = train_small(tokens, 1, config=TINY, objective=lambda m, x, y: 0 * causal_loss(m, x, y))
+    assert bits_on(idle, TEXTS) != bits_on(a, TEXTS)
 
 
 def test_the_cost_is_six_operations_a_weight_and_token():
