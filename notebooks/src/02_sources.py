@@ -185,9 +185,8 @@ claim("RES-021", 46 * 21 <= 252 and 539 <= 192 + 456)
 # for one language. The paper says: at least 21 per language *category*, such as
 # Niger-Congo. One word was lost in translation.
 #
-# Behind the 252 stands work that no crawler does: speakers of each language listed known corpora and web sites at
-# *hackathons* (the BigScience Catalogue; Masader for Arabic), and the pages of listed sites were then
-# fetched from Common Crawl's copies, a *pseudocrawl*. That gave 62 % of ROOTS; OSCAR, a filtered crawl, the rest.
+# Behind the 252 stand people: speakers listed corpora and sites at *hackathons* (the BigScience Catalogue; Masader for
+# Arabic); the sites' pages came from Common Crawl, a *pseudocrawl*. The other 38 % is OSCAR, a filtered crawl.
 #
 # **Bytes and tokens.** BLOOM's paper says that 1.61 TB became 350 billion tokens. Is that plausible? We cannot cut 1.6 TB
 # into tokens. But in `data/results/fertility` lies a recorded count: one text, the Declaration of Human Rights, in
@@ -909,7 +908,7 @@ check(my_longest, longest_of_package, cases)
 # %% [markdown]
 # ## At scale
 #
-# One crawl of the table in section 1 holds 160 TB of pages. How long would our extractor take? We time it on the pages of this lesson, on one core:
+# One crawl of section 1 holds 160 TB. How long would our extractor take, on one core?
 
 # %% tags=["nbval-ignore-output", "label-scale"]
 pages = [page.html for group in groups.values() for page in group]
@@ -923,17 +922,16 @@ print(f"{speed:.1f} MB a second; a crawl: {years:.1f} core-years")
 assert 0.05 < speed < 200
 
 # %% [markdown]
-# - The files of a crawl are independent, so a thousand cores share them without talking. That is why WARC files come in
-#   pieces of about a gigabyte. On many machines: not measured yet.
-# - Common Crawl also ships its own extraction (WET files). FineWeb extracted anew from the WARC files.
+# - The files of a crawl are independent, pieces of about a gigabyte, so a thousand cores can share them. On many machines: not measured yet.
+# - Common Crawl ships its own extraction (WET files); FineWeb extracted anew.
 #
 # ## Recap
 #
 # - Text is collected: mostly web, and small, precious rest. Printed sizes can be checked: add, multiply, convert bytes to tokens.
 # - A page is scanned, cut into blocks, and blocks are judged by words and links. Precision and recall depend on the kind of page.
 # - Bootstrap: draw your own examples again. Paired differences cancel what is shared. Runs need seeds.
-# - WARC: headers, a length, a block. Threads are trees, papers are sources, answers have scores.
-# - Planted faults make cleaning measurable.
+# - WARC: headers, a length, a block. Threads are trees, answers have scores.
+# - Planted faults measure cleaning.
 # - Epochs = share × budget / tokens on disk. A share moved is a domain moved, and others pay.
 #
 # ## Questions
