@@ -140,7 +140,7 @@ def test_a_step_down_the_balance_loss_takes_load_off_the_fullest_expert():
 
 
 def test_the_gradient_of_the_balance_loss_is_its_formula():
-    """E / M p_mj (f_j - sum_e p_me f_e): down where an expert is fuller than the token's average."""
+    """E / M p_mj (f_j - sum_e p_me f_e): down where fuller than the token's average."""
     logits = random_logits(30, 4, seed=2).requires_grad_(True)
     chosen = route(logits, ExpertsConfig(4, 2)).chosen
     (gradient,) = torch.autograd.grad(balance_loss(logits, chosen), logits)
