@@ -195,7 +195,8 @@ def make_reader(
 def _fuse(block: Block, config: DecoderConfig) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The four matrices of a block: (D, (N + 2 K) H), (N H, D), (D, 2 F), (F, D)."""
     a, f = block.attention, block.feedforward
-    assert isinstance(f, FeedForward) and f.gate is not None  # fusable has made sure
+    assert isinstance(f, FeedForward)  # fusable has made sure
+    assert f.gate is not None
     gains = [norm.weight for norm in (block.attention_norm, block.feedforward_norm) if norm]
     heads, root = config.attention, math.sqrt(config.d_model)
     q: Tensor = a.q.weight
