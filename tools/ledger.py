@@ -12,6 +12,8 @@ nor a commit to a room that the lesson does not use makes any record stale.
 
 import ast
 import json
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from minillm.evaluate.verdict import Row, read_ledger, verdict
@@ -45,6 +47,7 @@ def claims_in(course: Course, name: str) -> list[str]:
 def write_records(course: Course, name: str, measured: list[dict]) -> None:
     """Write `data/claims/measured/<id>.json` for each claim of a lesson; drop what it lost."""
     rows = read_ledger(course.claims / "ledger.csv") if measured else {}
+    code = code_behind(course, name) if measured else []
     folder = course.claims / "measured"
     folder.mkdir(parents=True, exist_ok=True)
     for entry in measured:
@@ -54,7 +57,7 @@ def write_records(course: Course, name: str, measured: list[dict]) -> None:
             "id": row.id,
             **{key: _rounded(entry[key]) for key in ("value", "unit", "low", "high", "level")},
             "n_seeds": entry["n_seeds"],
-            "source_sha256": source_sha256(course, name, row),
+            "source_sha256": source_sha256(row, code),
             "machine_class": machine_class(),
         }
         _record_path(course, row.id).write_text(
@@ -84,6 +87,7 @@ def problems(course: Course) -> list[str]:
     """Say where ledger, cells and records do not fit together; empty if all is well."""
     rows = read_ledger(course.claims / "ledger.csv")
     cell_of = {id: name for name in course.names() for id in claims_in(course, name)}
+    code_of = {name: code_behind(course, name) for name in set(cell_of.values())}
     found = []
     for id, name in cell_of.items():
         if id not in rows:
@@ -100,7 +104,7 @@ def problems(course: Course) -> list[str]:
             found.append(f"{row.id}: it is live, but no lesson has a cell with its claim")
         if record is None:
             found.append(f"{row.id}: it is live, but has no record; build lesson {row.lesson}")
-        elif row.id in cell_of and is_stale(course, cell_of[row.id], row, record):
+        elif row.id in cell_of and is_stale(record, row, code_of[cell_of[row.id]]):
             found.append(f"{row.id}: its record is stale; build lesson {row.lesson} again")
     for path in sorted((course.claims / "measured").glob("*.json")):
         if path.stem not in rows or rows[path.stem].status == "planned":
@@ -108,18 +112,23 @@ def problems(course: Course) -> list[str]:
     return found
 
 
-def is_stale(course: Course, name: str, row: Row, record: dict) -> bool:
+def is_stale(record: dict, row: Row, code: Sequence[str]) -> bool:
     """Whether a record was measured with other code, or under another rule, than there is now."""
-    return bool(record["source_sha256"] != source_sha256(course, name, row))
+    return bool(record["source_sha256"] != source_sha256(row, code))
 
 
-def source_sha256(course: Course, name: str, row: Row) -> str:
+def source_sha256(row: Row, code: Sequence[str]) -> str:
     """Hash of all that a measurement depends on; see the top of this file."""
+    rule = [row.claimed, row.direction, row.rule, row.tolerance]
+    return sha256(*code, *rule)
+
+
+def code_behind(course: Course, name: str) -> list[str]:
+    """The code of a lesson's cells, and of all that it imports from minillm, as syntax trees."""
     cells = read_master(course.master(name), solved=False).cells
     code = [cell.source for cell in cells if cell.cell_type == "code"]
     modules = modules_behind("\n".join(code))
-    rule = [row.claimed, row.direction, row.rule, row.tolerance]
-    return sha256(*code, *(_tree(path) for path in modules), *rule)
+    return code + [_tree(path.read_text(encoding="utf-8")) for path in modules]
 
 
 def modules_behind(code: str) -> list[Path]:
@@ -134,7 +143,7 @@ def modules_behind(code: str) -> list[Path]:
         if path not in found:
             found.add(path)
             if path.name != "__init__.py":
-                tree = ast.parse(path.read_text(encoding="utf-8"))
+                tree = _parsed(path.read_text(encoding="utf-8"))
                 waiting += _imported(tree, package.parent, path.parent)
     return sorted(found)
 
@@ -167,7 +176,7 @@ def _files(module: Path, names: list[str] | None, top: Path) -> list[Path]:
         return [door]
     files = [door]
     origin = {}
-    for node in ast.walk(ast.parse(door.read_text(encoding="utf-8"))):
+    for node in ast.walk(_parsed(door.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             origin |= {(a.asname or a.name): node for a in node.names}
     for name in names:
@@ -181,9 +190,16 @@ def _files(module: Path, names: list[str] | None, top: Path) -> list[Path]:
     return files
 
 
-def _tree(path: Path) -> str:
+@lru_cache(maxsize=1000)
+def _parsed(text: str) -> ast.Module:
+    """A syntax tree, made once for each text: many lessons import the same modules."""
+    return ast.parse(text)
+
+
+@lru_cache(maxsize=1000)
+def _tree(text: str) -> str:
     """A module as a syntax tree without docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = ast.parse(text)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
