@@ -82,6 +82,10 @@ class MixtureOfExperts(nn.Module):
             y = y + expert(tokens)
         return y.view(x.shape)
 
+    def __getstate__(self) -> dict[str, object]:
+        """What a copy gets: all but the last pass, whose graph cannot be copied."""
+        return self.__dict__ | {"last_logits": None, "last_routing": None}
+
 
 def every_expert(x: Tensor, routing: Routing, experts: "Iterable[nn.Module]") -> Tensor:
     """Let every expert compute for every token, and weigh the results: the definition.

@@ -5,13 +5,13 @@ other seeds. Each run goes to `data/results/bands/00_tour/` as soon as it is don
 is there is not made again.
 """
 
-import dataclasses
 import hashlib
 import json
 import math
 from pathlib import Path
 from typing import Any
 
+import cattrs
 import numpy as np
 import torch
 
@@ -31,6 +31,7 @@ TOUR_CONTEXT = 144
 TOUR_VOCABULARY = 1_500
 TOUR_TEXTS = 2_500
 TOUR_KINDS = ("feeling", "who_did", "where_person")
+_CHOSEN = cattrs.Converter(omit_if_default=True)
 WINDOW = 50
 """A point of a band is the mean loss of so many steps; single batches jump too much."""
 
@@ -150,16 +151,7 @@ def chosen(config: Any) -> Any:
 
     So that a switch which a later lesson adds, and which is off here, changes no hash.
     """
-    if not dataclasses.is_dataclass(config):
-        return config
-    kept = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        made = field.default_factory
-        default = field.default if made is dataclasses.MISSING else made()
-        if value != default:
-            kept[field.name] = chosen(value)
-    return kept
+    return _CHOSEN.unstructure(config)
 
 
 def tour_hash() -> str:

@@ -13,6 +13,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -96,7 +97,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run `python -m minillm.recipes.llama_pieces`."""
     parser = argparse.ArgumentParser(description="Count what LLaMA's vocabulary is made of.")
     parser.add_argument("file", type=Path, help="llama-tokenizer.js of the npm package")
-    print(make_record(parser.parse_args(arguments).file))
+    file = parser.parse_args(arguments).file
+    if not file.is_file():
+        parser.error(f"there is no file {file}; unpack the npm package first")
+    if shutil.which("node") is None:
+        parser.error("the package encodes by itself, which needs Node; put node on the path")
+    print(make_record(file))
     return 0
 
 

@@ -1,5 +1,6 @@
 """The mixture against its definition, forward and backward; its place in a decoder; its losses."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -192,6 +193,15 @@ def test_router_loss_adds_up_over_layers():
 def test_router_loss_without_experts_is_zero():
     dense = dataclasses.replace(CONFIG, feedforward=FeedForwardConfig("swiglu", 32))
     assert router_loss(Decoder(dense)) == 0
+
+
+def test_a_model_can_be_copied_after_a_pass():
+    model = Decoder(CONFIG)
+    logits = model(IDS)  # with its graph, which hangs on last_logits
+    again = copy.deepcopy(model)
+    torch.testing.assert_close(again(IDS), logits)
+    assert mixtures(again)[0].last_logits is not mixtures(model)[0].last_logits
+    assert mixtures(model)[0].last_logits is not None  # the original keeps its own
 
 
 def test_a_layer_without_experts_is_refused():

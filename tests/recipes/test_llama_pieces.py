@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from minillm.recipes.llama_pieces import describe, entries_of
+from minillm.recipes.llama_pieces import describe, entries_of, main
 from minillm.recipes.records import RESULTS
 
 
@@ -30,3 +30,9 @@ def test_the_record_is_whole():
             bytes([int(p[3:5], 16)]) if p.startswith("<0x") else p.encode() for p in pieces
         )
         assert spelled == text.encode()
+
+
+def test_a_missing_file_is_one_clear_line(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "nothing.js")])
+    assert "there is no file" in capsys.readouterr().err
