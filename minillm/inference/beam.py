@@ -10,18 +10,17 @@ Shape letters: R texts kept (rows), T prompt length, V vocabulary.
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from minillm.inference.readers import make_reader
+from minillm.inference.prompts import check_prompt, one_prompt
+from minillm.inference.readers import Reader, make_reader
 from minillm.inference.rows import follow_rows
-from minillm.inference.sampling import _check_prompt
-
-Rule = Callable[[Tensor, Tensor], Tensor]
+from minillm.inference.rules import Rule
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Hypothesis:
     ids: tuple[int, ...]
     """The new tokens, the stopping one included."""
     log_probability: float
-    """The sum over them, in nats, as changed by the rule if there is one."""
+    """The sum over them, in nats, as changed by the rules if there are any."""
     score: float
     """log_probability / len(ids)^length_penalty."""
     group: int
@@ -65,7 +64,7 @@ def beam_search(
     stop_ids: Collection[int] = (),
     n_groups: int = 1,
     diversity: float = 0.0,
-    rule: Rule | None = None,
+    rules: Sequence[Rule] = (),
     use_cache: bool = True,
 ) -> list[Hypothesis]:
     """Search for the continuation with the highest score.
@@ -90,9 +89,10 @@ def beam_search(
         stop_ids: a text ends with the first of these.
         n_groups: divides n_beams; 1 is plain beam search.
         diversity: not negative, in nats; 0 makes all groups find the same.
-        rule: maps the texts with the prompt, (R, T + t), and their log-probabilities for the next
-            token, (R, V), to changed ones; for example lambda text, z: no_repeat_ngram(z, text, 3).
-            The search stops at the right time only if they stay <= 0.
+        rules: change what the texts pay, one after another; they see the texts with the prompt,
+            (R, T + t), and log-probabilities, (R, V), where generate shows logits. For example
+            lambda text, z: no_repeat_ngram(z, text, 3). The search stops at the right time only
+            if they stay <= 0. A text to which they leave nothing is dropped.
         use_cache: keep keys and values; without it every step reads the whole texts again.
 
     Returns:
@@ -100,7 +100,7 @@ def beam_search(
 
     Raises:
         ValueError: if ids are not one prompt, a number is out of range, prompt and continuation
-            exceed the context, a row of logits has a NaN or plus infinity, or the rule forbids
+            exceed the context, a row of logits has a NaN or plus infinity, or the rules forbid
             every continuation.
 
     Cost: each step costs R positions, a copy of R rows of the cache and a sort of R V numbers.
@@ -108,35 +108,41 @@ def beam_search(
         transformers; groups: Vijayakumar et al. 2016, arXiv:1610.02424, Hamming diversity.
     Lesson: notebooks/19_decoding.ipynb
     """
-    prompt = torch.as_tensor(ids)
-    prompt = prompt[None] if prompt.ndim == 1 else prompt  # (1, T)
-    _check(prompt, max_new_tokens, n_beams, n_groups, length_penalty, diversity)
-    _check_prompt(model, prompt, max_new_tokens)
-    device = next((p.device for p in model.parameters()), None)
+    prompt = text = one_prompt(model, ids)
+    check_prompt(model, prompt, max_new_tokens)
+    _check(max_new_tokens, n_beams, n_groups, length_penalty, diversity)
     settings = _Settings(
         n_beams // n_groups, length_penalty, frozenset(stop_ids), max_new_tokens, diversity
     )
     groups = [[_Open((), 0.0, 0)] for _ in range(n_groups)]  # all start from the same row
     ended: list[list[Hypothesis]] = [[] for _ in range(n_groups)]
-    new = text = prompt.to(device)
     length = prompt.shape[1] + max_new_tokens - 1  # the last token is never read
     with torch.no_grad():
         reader = make_reader(model, 1, length, use_cache=use_cache)
+        logits = reader(prompt)
         while True:
-            log_p = _log_probabilities(reader(new), text, rule)  # (R, V)
+            log_p = _log_probabilities(logits, text, rules)  # (R, V)
             groups = _all_groups(groups, log_p, ended, settings)
-            going = [one for group in groups for one in group]
-            if not going:
+            if not any(groups):
                 break
-            rows = [one.row for one in going]
-            follow_rows(reader, rows)
-            new = torch.tensor([[one.ids[-1]] for one in going], device=device)  # (R, 1)
-            text = torch.cat([text[rows], new], dim=1)
-            row = itertools.count()
-            groups = [[one._replace(row=next(row)) for one in group] for group in groups]
+            groups, text = _follow(reader, groups, text)
+            logits = reader(text[:, -1:])
     if not any(ended):
-        raise ValueError("the rule forbids every continuation")
+        raise ValueError("the rules forbid every continuation")
     return sorted((one for group in ended for one in group), key=lambda one: -one.score)
+
+
+def _follow(
+    reader: Reader, groups: list[list[_Open]], text: Tensor
+) -> tuple[list[list[_Open]], Tensor]:
+    """Give every text that goes on a row of its own: what was read, and the ids, (R, T + t)."""
+    going = [one for group in groups for one in group]
+    rows = [one.row for one in going]
+    follow_rows(reader, rows)
+    new = torch.tensor([[one.ids[-1]] for one in going], device=text.device)  # (R, 1)
+    row = itertools.count()
+    groups = [[one._replace(row=next(row)) for one in group] for group in groups]
+    return groups, torch.cat([text[rows], new], dim=1)
 
 
 def _all_groups(
@@ -205,24 +211,23 @@ def _can_improve(
     return best > ended[-1].score
 
 
-def _log_probabilities(logits: Tensor, text: Tensor, rule: Rule | None) -> Tensor:
+def _log_probabilities(logits: Tensor, text: Tensor, rules: Sequence[Rule]) -> Tensor:
     """ln p of the next token, (R, V), float64."""
     log_p = logits.double().log_softmax(dim=-1)
     if log_p.isnan().any():
         raise ValueError("a row of logits has a NaN, an infinity, or no finite entry at all")
-    return log_p if rule is None else rule(text, log_p)
+    for rule in rules:  # not apply_rules: a text may come to nothing, and others go on
+        log_p = rule(text, log_p)
+    return log_p
 
 
 def _check(
-    prompt: Tensor,
     max_new_tokens: int,
     n_beams: int,
     n_groups: int,
     length_penalty: float,
     diversity: float,
 ) -> None:
-    if prompt.ndim != 2 or prompt.shape[0] != 1:
-        raise ValueError(f"beam search continues one prompt, got ids {tuple(prompt.shape)}")
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
     if n_beams < 1:

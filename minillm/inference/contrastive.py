@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from minillm.inference.prompts import check_prompt, one_prompt
 from minillm.inference.rows import follow_cache_rows
-from minillm.inference.sampling import _check_prompt
+from minillm.inference.rules import Rule, apply_rules
 from minillm.model import Decoder, KVCache
 
 
@@ -55,6 +56,7 @@ def contrastive_search(
     *,
     top_k: int = 4,
     alpha: float = 0.6,
+    rules: Sequence[Rule] = (),
     stop_ids: Collection[int] = (),
 ) -> list[int]:
     """Continue one prompt with the best of the top_k likeliest tokens by contrastive_scores.
@@ -65,41 +67,47 @@ def contrastive_search(
         max_new_tokens: at most so many are appended.
         top_k: candidates, at least 1; 1 is greedy, V and more take all.
         alpha: as in contrastive_scores; 0 is greedy.
+        rules: as in generate; they see the text with the prompt. What they forbid is no candidate.
         stop_ids: the text ends with the first of these it produces.
 
     Returns:
         The new ids, the stopping one included. There is no randomness.
 
     Raises:
-        ValueError: if ids are not one prompt, top_k < 1, alpha is outside [0, 1], or prompt and
-            continuation exceed the context.
+        ValueError: if ids are not one prompt, top_k < 1, alpha is outside [0, 1], prompt and
+            continuation exceed the context, or the rules leave no token.
 
     Cost: each token costs top_k positions instead of 1, and top_k copies of the cache.
     Source: Su et al. 2022, arXiv:2202.06417, eq. 5. The hidden state is the one that the output
         matrix sees, after the last norm.
     Lesson: notebooks/19_decoding.ipynb
     """
-    prompt = torch.as_tensor(ids)
-    prompt = prompt[None] if prompt.ndim == 1 else prompt  # (1, T)
-    if prompt.ndim != 2 or prompt.shape[0] != 1:
-        raise ValueError(f"contrastive search continues one prompt, got ids {tuple(prompt.shape)}")
+    prompt = one_prompt(model, ids)
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, got {top_k}")
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
-    _check_prompt(model, prompt, max_new_tokens)
+    check_prompt(model, prompt, max_new_tokens)
     weight = model.embedding.weight
     length = prompt.shape[1] + max(max_new_tokens, 1)
     cache = KVCache(model.config, 1, length, weight.dtype, weight.device)
-    text = model.features(prompt.to(weight.device), cache=cache)[0]  # (S, D)
+    text = model.features(prompt, cache=cache)[0]  # (S, D)
     new: list[int] = []
     row = 0
     while len(new) < max_new_tokens and (not new or new[-1] not in stop_ids):
-        p = model.logits(text[-1:])[0].double().softmax(dim=-1)  # (V,)
-        p, candidates = (t[:top_k] for t in p.sort(descending=True, stable=True))  # (k,)
+        so_far = torch.cat([prompt, prompt.new_tensor([new])], dim=1) if rules else prompt
+        logits = apply_rules(rules, so_far, model.logits(text[-1:]))[0]  # (V,)
+        p, candidates = _likeliest(logits, top_k)  # (k,)
         follow_cache_rows(cache, [row] * len(candidates))
         hidden = model.features(candidates[:, None], cache=cache)[:, 0]  # (k, D)
         row = int(contrastive_scores(p, hidden, text, alpha).argmax())
         text = torch.cat([text, hidden[row : row + 1]])
         new.append(int(candidates[row]))
     return new
+
+
+def _likeliest(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The probabilities and ids of the k likeliest tokens, (k,), without those of probability 0."""
+    p, ids = logits.double().softmax(dim=-1).sort(descending=True, stable=True)
+    allowed = logits[ids[:k]] > -torch.inf
+    return p[:k][allowed], ids[:k][allowed]

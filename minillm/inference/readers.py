@@ -1,11 +1,12 @@
 """How a model reads the text it continues: three readers of one behaviour, the simplest first.
 
 A reader takes the ids that are new, (B, T), and returns the logits that follow the last of them,
-(B, V). Tests hold the three equal.
+(B, V); each(ids) returns those that follow every one, (B, T, V); truncate(length) forgets what
+stands behind. Tests hold the three equal.
 
 - AnewReader reads the whole text again for every token: the definition.
 - CachedReader keeps the keys and values of what it has read.
-- FusedReader does that too, and takes each further token through matrices prepared for it: on a
+- FusedReader does that too, and takes all further tokens through matrices prepared for it: on a
   small model most of the time goes into starting operations, not into arithmetic, and it starts
   a third as many.
 
@@ -14,6 +15,7 @@ Shape letters: B batch, T new positions, S positions so far, N query heads, K ke
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -45,8 +47,23 @@ class AnewReader:
 
     def __call__(self, ids: Tensor) -> Tensor:
         """Read ids, (B, T), and return the logits after the last one, (B, V)."""
+        return self.each(ids)[:, -1]
+
+    def each(self, ids: Tensor) -> Tensor:
+        """Read ids, (B, T), and return the logits after each, (B, T, V)."""
         self.text = ids if self.text is None else torch.cat([self.text, ids], dim=1)
-        return self.model(self.text)[:, -1]
+        logits: Tensor = self.model(self.text)
+        return logits[:, -ids.shape[1] :]
+
+    @property
+    def length(self) -> int:
+        """Positions read so far."""
+        return 0 if self.text is None else self.text.shape[1]
+
+    def truncate(self, length: int) -> None:
+        """Forget everything after the first `length` positions."""
+        _check_length(length, self.length)
+        self.text = None if self.text is None or length == 0 else self.text[:, :length]
 
 
 class CachedReader:
@@ -69,9 +86,22 @@ class CachedReader:
         """Read ids, (B, T), and return the logits after the last one, (B, V)."""
         return self.model.logits(self.model.features(ids, cache=self.cache)[:, -1])
 
+    def each(self, ids: Tensor) -> Tensor:
+        """Read ids, (B, T), and return the logits after each, (B, T, V)."""
+        return self.model.logits(self.model.features(ids, cache=self.cache))
+
+    @property
+    def length(self) -> int:
+        """Positions read so far."""
+        return self.cache.length
+
+    def truncate(self, length: int) -> None:
+        """Forget everything after the first `length` positions."""
+        self.cache.truncate(length)
+
 
 class FusedReader:
-    """Read a prompt as CachedReader does, and single tokens with as few operations as possible.
+    """Read a prompt as CachedReader does, and what follows with as few operations as possible.
 
     - The gains of the norms, the sqrt(D) of RMSNorm and the 1/sqrt(H) of attention are multiplied
       into the matrices that follow; what is left of a norm is x / hypot(|x|, sqrt(D eps)).
@@ -99,43 +129,68 @@ class FusedReader:
         self.head = (model.output_matrix() * gain).T.contiguous()  # (D, V)
         self.turns = _turns(config, max_length, self.embedding.dtype)
         self.memory: list[Tensor] = []  # a layer: (B, 2 K, max_length, H), keys before values
+        self.masks: dict[int, Tensor] = {}  # see _mask
         self.length = 0
 
     def __call__(self, ids: Tensor) -> Tensor:
         """Read ids, (B, T), and return the logits after the last one, (B, V)."""
-        if self.length and ids.shape[1] == 1:
-            return self._step(ids[:, 0])
-        if self.length:
-            raise ValueError(f"after the prompt comes one token at a time, got {ids.shape[1]}")
-        logits = self.first(ids)
+        return self._follow(ids)[:, -1] if self.length else self._begin(ids, self.first)
+
+    def each(self, ids: Tensor) -> Tensor:
+        """Read ids, (B, T), and return the logits after each, (B, T, V)."""
+        return self._follow(ids) if self.length else self._begin(ids, self.first.each)
+
+    def truncate(self, length: int) -> None:
+        """Forget everything after the first `length` positions."""
+        _check_length(length, self.length)
+        self.length = length
+        if length == 0:  # the next prompt is the first reader's again
+            self.first.truncate(0)
+
+    def _begin(self, ids: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
+        """Read the prompt, (B, T), and take over the keys and values; what `read` returns."""
+        logits = read(ids)
         cache, config = self.first.cache, self.first.model.config
         self.length = cache.length
         keys = cache.keys if config.position.interleaved else _interleave(cache.keys)
         self.memory = [torch.cat(kv, dim=1) for kv in zip(keys, cache.values, strict=True)]
         return logits
 
-    def _step(self, ids: Tensor) -> Tensor:
-        """Read one token of each row, (B,); return logits, (B, V)."""
-        B, N, H, here = len(ids), self.n_heads, self.width, self.length
-        x = F.embedding(ids, self.embedding)  # (B, D)
-        turn = self.turns[here]  # (N + 2 K, H/2)
+    def _follow(self, ids: Tensor) -> Tensor:
+        """Read further tokens, (B, T); return the logits after each, (B, T, V)."""
+        (B, T), N, H, start = ids.shape, self.n_heads, self.width, self.length
+        end = start + T
+        x = F.embedding(ids.reshape(-1), self.embedding)  # (B T, D)
+        turn = self.turns[start:end]  # (T, N + 2 K, H/2)
+        mask = None if T == 1 else self._mask(T)
         for (w_qkv, w_out, w_in, w_down), memory in zip(self.layers, self.memory, strict=True):
-            qkv = torch.mm(self._norm(x), w_qkv).view(B, -1, H // 2, 2)
-            qkv = torch.view_as_real(torch.view_as_complex(qkv) * turn).view(B, -1, 1, H)
-            memory[:, :, here] = qkv[:, N:, 0]
-            k, v = memory[:, :, : here + 1].chunk(2, dim=1)  # (B, K, S, H)
+            qkv = torch.mm(self._norm(x), w_qkv).view(B, T, -1, H // 2, 2)
+            qkv = torch.view_as_real(torch.view_as_complex(qkv) * turn).view(B, T, -1, H)
+            qkv = qkv.transpose(1, 2)  # (B, N + 2 K, T, H)
+            memory[:, :, start:end] = qkv[:, N:]
+            k, v = memory[:, :, :end].chunk(2, dim=1)  # (B, K, S, H)
             y = F.scaled_dot_product_attention(
-                qkv[:, :N], k, v, scale=1.0, enable_gqa=self.shared
-            )  # (B, N, 1, H)
-            x = torch.addmm(x, y.reshape(B, N * H), w_out)
-            gate, up = torch.mm(self._norm(x), w_in).chunk(2, dim=1)  # (B, F)
+                qkv[:, :N], k, v, attn_mask=mask, scale=1.0, enable_gqa=self.shared
+            )  # (B, N, T, H)
+            x = torch.addmm(x, y.transpose(1, 2).reshape(B * T, N * H), w_out)
+            gate, up = torch.mm(self._norm(x), w_in).chunk(2, dim=1)  # (B T, F)
             x = torch.addmm(x, F.silu(gate).mul_(up), w_down)
-        self.length += 1
-        return torch.mm(self._norm(x), self.head)
+        self.length = end
+        return torch.mm(self._norm(x), self.head).view(B, T, -1)
+
+    def _mask(self, T: int) -> Tensor:
+        """What T queries add to their scores: minus infinity to the right of each, (T, S)."""
+        if T not in self.masks:  # as wide as any text; the part that ends at T is what is used
+            L = len(self.turns)
+            self.masks[T] = torch.full((T, L + T), -math.inf, dtype=self.eps.dtype).triu(L + 1)
+        return self.masks[T][:, len(self.turns) - self.length :]
 
     def _norm(self, x: Tensor) -> Tensor:
         """RMSNorm without its gain and without sqrt(D): x / sqrt(|x|^2 + D eps)."""
         return x / torch.hypot(torch.linalg.vector_norm(x, dim=-1, keepdim=True), self.eps)
+
+
+Reader = AnewReader | CachedReader | FusedReader
 
 
 def fusable(model: nn.Module) -> bool:
@@ -167,9 +222,14 @@ def fusable(model: nn.Module) -> bool:
     return llama and small and wide and plain
 
 
+def _check_length(length: int, held: int) -> None:
+    if not 0 <= length <= held:
+        raise ValueError(f"can keep 0 to {held} positions, got {length}")
+
+
 def make_reader(
     model: nn.Module, batch_size: int, max_length: int, *, use_cache: bool = True
-) -> AnewReader | CachedReader | FusedReader:
+) -> Reader:
     """Choose the fastest reader that fits.
 
     Args:

@@ -8,11 +8,11 @@ Shape letters: B rows before, R rows after.
 
 import torch
 
-from minillm.inference.readers import AnewReader, CachedReader, FusedReader
+from minillm.inference.readers import CachedReader, FusedReader, Reader
 from minillm.model import KVCache
 
 
-def follow_rows(reader: AnewReader | CachedReader | FusedReader, rows: list[int]) -> None:
+def follow_rows(reader: Reader, rows: list[int]) -> None:
     """Make row i of a reader what row rows[i] was.
 
     Args:

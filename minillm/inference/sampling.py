@@ -1,23 +1,19 @@
-"""From logits to text: choose the next token, append it, go on.
+"""From logits to the next token: which ones may be drawn, with which probability, and the draw.
 
 - filtered_probabilities is the definition of every rule of choice; sample_next draws from it.
-- The order is fixed: temperature, then top-k, then top-p on what top-k left. Ties go to the smaller
-  id everywhere.
-- generate keeps the keys and values of what was read (readers.py); use_cache=False reads everything
-  anew for each token and gives the same ids.
+- The order is fixed, and that of transformers: temperature, top-k, top-p, min-p, typical; each
+  looks at what those before it left. Ties go to the smaller id everywhere.
+- continuation.py makes texts of it, token by token.
 
-Shape letters: B batch, T prompt length, V vocabulary.
+Shape letters: V vocabulary.
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from minillm.inference.readers import make_reader
-from minillm.model import DecoderConfig
+from minillm.inference import truncation
 
 
 def filtered_probabilities(
@@ -26,38 +22,55 @@ def filtered_probabilities(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    min_p: float | None = None,
+    typical_p: float | None = None,
 ) -> Tensor:
     """Turn logits into the distribution that the next token is drawn from.
 
         p = softmax(logits / temperature)
         top-k: keep the k largest;   top-p: keep the shortest list of the largest whose sum is
-        at least top_p;   what is dropped gets 0, and the rest is divided by its sum
+        at least top_p;   min-p and typical: see truncation.py
+        what is dropped gets 0, and the rest is divided by its sum
 
     Args:
         logits: (..., V).
         temperature: below 1 sharper, above 1 flatter; 0 puts everything on the largest logit.
         top_k: how many to keep; None, or V and more, keeps all.
         top_p: which probability to keep, in (0, 1]; None or 1 keeps all. At least one token stays.
+        min_p: keep what has at least this share of the largest probability, in [0, 1]; None or 0
+            keeps all.
+        typical_p: which probability to keep of the tokens nearest to the entropy, in (0, 1]; None
+            or 1 keeps all.
 
     Returns:
         Probabilities, (..., V), float64, rows summing to 1. Between equal logits the smaller id
         is kept.
 
     Raises:
-        ValueError: if temperature < 0, top_k < 1, top_p is not in (0, 1], or a row of logits has
-            a NaN or no finite entry.
+        ValueError: if temperature < 0, top_k < 1, top_p or typical_p is not in (0, 1], min_p is
+            not in [0, 1], or a row of logits has a NaN or no finite entry.
 
-    Cost: one sort of V where top_k or top_p is set.
+    Cost: one sort of V where top_k or top_p is set, one more for typical_p.
     Source: top-k: Fan et al. 2018, arXiv:1805.04833, section 5.4; top-p: Holtzman et al. 2020,
-        arXiv:1904.09751, section 3.1.
+        arXiv:1904.09751, section 3.1; the others: truncation.py.
     Lesson: notebooks/19_decoding.ipynb
     """
-    _check_settings(temperature, top_k, top_p)
+    check_settings(temperature, top_k, top_p, min_p, typical_p)
     best, where = _largest(logits)
     if temperature == 0:
         return torch.zeros_like(logits, dtype=torch.float64).scatter_(-1, where, 1.0)
     p = ((logits.double() - best) / temperature).softmax(dim=-1)  # (..., V)
-    V = logits.shape[-1]
+    p = _likeliest(p, top_k, top_p)
+    if min_p:
+        p = truncation.min_p(p.log(), min_p).softmax(dim=-1)
+    if typical_p is not None and typical_p < 1:
+        p = truncation.typical(p.log(), typical_p).softmax(dim=-1)
+    return p
+
+
+def _likeliest(p: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
+    """Top-k, then top-p on what it left, of probabilities (..., V)."""
+    V = p.shape[-1]
     if (top_k is None or top_k >= V) and (top_p is None or top_p == 1):
         return p
     ordered, ids = p.sort(dim=-1, descending=True, stable=True)  # ties: the smaller id first
@@ -77,14 +90,16 @@ def sample_next(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    min_p: float | None = None,
+    typical_p: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Choose one token for each row.
 
     Args:
         logits: (..., V).
-        temperature, top_k, top_p: as in filtered_probabilities. Temperature 0 is greedy: the
-            largest logit, without any randomness.
+        temperature, top_k, top_p, min_p, typical_p: as in filtered_probabilities. Temperature 0
+            is greedy: the largest logit, without any randomness.
         generator: source of the randomness, on the device of the logits; None is torch's own.
 
     Returns:
@@ -96,144 +111,18 @@ def sample_next(
     Lesson: notebooks/19_decoding.ipynb
     """
     if temperature == 0:
-        _check_settings(temperature, top_k, top_p)
+        check_settings(temperature, top_k, top_p, min_p, typical_p)
         return _largest(logits)[1][..., 0]
-    p = filtered_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
+    p = filtered_probabilities(
+        logits,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        typical_p=typical_p,
+    )
     drawn = torch.multinomial(p.reshape(-1, p.shape[-1]), 1, generator=generator)
     return drawn.view(p.shape[:-1])
-
-
-def generate(
-    model: nn.Module,
-    ids: Tensor,
-    max_new_tokens: int,
-    *,
-    temperature: float = 0.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    stop_ids: Collection[int] = (),
-    pad_id: int | None = None,
-    seed: int | None = None,
-    use_cache: bool = True,
-) -> Tensor:
-    """Continue each row of a batch of prompts.
-
-    Args:
-        model: a Decoder; or, without a cache, anything that maps ids (B, T) to logits (B, T, V).
-        ids: prompts of one length, (B, T), T >= 1.
-        max_new_tokens: at most so many are appended.
-        temperature, top_k, top_p: as in sample_next; by default greedy.
-        stop_ids: a row ends with the first of these it produces, which stays in the result.
-        pad_id: fills a row behind its end; None repeats the id that ended it.
-        seed: of the sampling; None draws from torch's own generator.
-        use_cache: keep keys and values; without it every token reads the whole text again.
-
-    Returns:
-        Prompt and continuation, (B, T + n), int64. n is max_new_tokens, or less if every row
-        has ended before.
-
-    Raises:
-        ValueError: if ids are not (B, T) with T >= 1, max_new_tokens is negative, a setting is
-            out of range, or T + max_new_tokens is more than the context of the model. The text
-            is never cut silently: shorten the prompt, or ask for fewer tokens.
-
-    Cost: with the cache, each new token costs one position and reads all weights once; without
-        it, T + t positions for the t-th.
-    Lesson: notebooks/19_decoding.ipynb
-    """
-    steps = _decode(
-        model,
-        ids,
-        max_new_tokens,
-        use_cache=use_cache,
-        stop_ids=stop_ids,
-        pad_id=pad_id,
-        seed=seed,
-        settings={"temperature": temperature, "top_k": top_k, "top_p": top_p},
-    )
-    return torch.cat([ids, *steps], dim=1)  # (B, T + n)
-
-
-def stream(
-    model: nn.Module,
-    ids: Tensor | Sequence[int],
-    max_new_tokens: int,
-    *,
-    temperature: float = 0.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    stop_ids: Collection[int] = (),
-    seed: int | None = None,
-    use_cache: bool = True,
-) -> Iterator[int]:
-    """Continue one prompt, and hand out each token as soon as it is known.
-
-    Args:
-        model: as in generate.
-        ids: the prompt, a list of ids, (T,) or (1, T).
-        max_new_tokens, temperature, top_k, top_p, stop_ids, seed, use_cache: as in generate.
-
-    Yields:
-        The ids that generate would append, one at a time, the stopping one included.
-
-    Raises:
-        ValueError: as generate, when the first token is asked for; or if there is more than one
-            row.
-
-    Lesson: notebooks/19_decoding.ipynb
-    """
-    prompt = torch.as_tensor(ids)
-    prompt = prompt[None] if prompt.ndim == 1 else prompt  # (1, T)
-    if prompt.ndim != 2 or prompt.shape[0] != 1:
-        raise ValueError(f"stream continues one prompt, got ids of shape {tuple(prompt.shape)}")
-    device = next((p.device for p in model.parameters()), None)
-    steps = _decode(
-        model,
-        prompt.to(device),
-        max_new_tokens,
-        use_cache=use_cache,
-        stop_ids=stop_ids,
-        pad_id=None,
-        seed=seed,
-        settings={"temperature": temperature, "top_k": top_k, "top_p": top_p},
-    )
-    for column in steps:
-        yield int(column)
-
-
-def _decode(
-    model: nn.Module,
-    ids: Tensor,
-    max_new_tokens: int,
-    *,
-    use_cache: bool,
-    stop_ids: Collection[int],
-    pad_id: int | None,
-    seed: int | None,
-    settings: dict[str, Any],
-) -> Iterator[Tensor]:
-    """Yield the new tokens of all rows, one column (B, 1) at a time."""
-    _check_prompt(model, ids, max_new_tokens)
-    _check_settings(**settings)
-    length = ids.shape[1] + max(max_new_tokens - 1, 0)  # the last token is never read
-    with torch.no_grad():  # not inference_mode: its tensors may never meet a gradient again
-        read = make_reader(model, len(ids), length, use_cache=use_cache)
-    generator = None if seed is None else torch.Generator(ids.device).manual_seed(seed)
-    stops = torch.tensor(sorted(stop_ids), dtype=torch.int64, device=ids.device)
-    ended = torch.zeros(len(ids), 1, dtype=torch.bool, device=ids.device)  # (B, 1)
-    new = ids
-    for _ in range(max_new_tokens):
-        before = new[:, -1:]  # (B, 1)
-        with torch.no_grad():
-            logits = read(new)
-        new = sample_next(logits, generator=generator, **settings)[:, None]  # (B, 1)
-        if stop_ids:
-            filler = before if pad_id is None else torch.full_like(new, pad_id)
-            new = torch.where(ended, filler, new)
-            ended = ended | torch.isin(new, stops)
-        yield new
-        if stop_ids and ended.all():
-            return
 
 
 def _largest(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -245,23 +134,24 @@ def _largest(logits: Tensor) -> tuple[Tensor, Tensor]:
     return best, where
 
 
-def _check_prompt(model: nn.Module, ids: Tensor, max_new_tokens: int) -> None:
-    if ids.ndim != 2 or 0 in ids.shape:
-        raise ValueError(f"ids must be (B, T) with at least one token, got {tuple(ids.shape)}")
-    if max_new_tokens < 0:
-        raise ValueError(f"max_new_tokens must not be negative, got {max_new_tokens}")
-    config = getattr(model, "config", None)
-    if isinstance(config, DecoderConfig) and ids.shape[1] + max_new_tokens > config.context:
-        raise ValueError(
-            f"a prompt of {ids.shape[1]} tokens and {max_new_tokens} new ones do not fit in the "
-            f"context of {config.context}; shorten the prompt, or ask for fewer"
-        )
+def check_settings(
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    typical_p: float | None = None,
+) -> None:
+    """Refuse settings that are out of range; see filtered_probabilities.
 
-
-def _check_settings(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    Raises:
+        ValueError: by the name of the setting.
+    """
     if not 0 <= temperature < float("inf"):
         raise ValueError(f"temperature must be finite and not negative, got {temperature}")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must be at least 1, got {top_k}; None keeps all tokens")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p must lie in (0, 1], got {top_p}; None keeps all tokens")
+    for name, share in (("top_p", top_p), ("typical_p", typical_p)):
+        if share is not None and not 0 < share <= 1:
+            raise ValueError(f"{name} must lie in (0, 1], got {share}; None keeps all tokens")
+    if min_p is not None and not 0 <= min_p <= 1:
+        raise ValueError(f"min_p must lie in [0, 1], got {min_p}; None keeps all tokens")

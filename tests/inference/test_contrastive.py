@@ -91,6 +91,28 @@ def test_it_ends_with_a_stop_id():
     assert contrastive_search(model, PROMPT, 8, stop_ids=[PROMPT[0, -1].item()])  # the prompt's
 
 
+def test_rules_choose_the_candidates():
+    model = from_transformers(peer("gpt2"))
+    free = contrastive_search(model, PROMPT, 8)
+    banned, seen = free[2], []
+
+    def rule(text, logits):
+        seen.append(text[0].tolist())
+        return logits.index_fill(1, torch.tensor([banned]), -torch.inf)
+
+    out = contrastive_search(model, PROMPT, 8, rules=[rule])
+    assert banned not in out
+    assert out[:2] == free[:2]
+    assert seen == [PROMPT[0].tolist() + out[:t] for t in range(8)]
+
+    def only(text, logits):  # fewer than top_k are left: no forbidden one may slip in
+        return logits + torch.full_like(logits, -torch.inf).index_fill(1, torch.tensor([5, 6]), 0.0)
+
+    assert set(contrastive_search(model, PROMPT, 12, top_k=4, alpha=1.0, rules=[only])) == {5, 6}
+    with pytest.raises(ValueError, match="rule 0 leaves no token"):
+        contrastive_search(model, PROMPT, 3, rules=[lambda text, z: z - torch.inf])
+
+
 @pytest.mark.parametrize(
     ("ids", "n", "how", "message"),
     [
@@ -99,7 +121,7 @@ def test_it_ends_with_a_stop_id():
         (PROMPT, 4, {"alpha": float("nan")}, r"alpha must lie in \[0, 1\], got nan"),
         (PROMPT, -1, {}, "max_new_tokens must not be negative, got -1"),
         (PROMPT, 28, {}, "do not fit in the context of 32"),
-        (PROMPT.repeat(2, 1), 4, {}, r"continues one prompt, got ids \(2, 5\)"),
+        (PROMPT.repeat(2, 1), 4, {}, r"continues one prompt, got ids of shape \(2, 5\)"),
         ([], 4, {}, "at least one token"),
     ],
 )

@@ -169,8 +169,42 @@ def test_make_reader_and_refusals():
     assert type(make_reader(model, 1, 20, use_cache=False)) is AnewReader
     with pytest.raises(ValueError, match="Linear has no cache"):
         make_reader(torch.nn.Linear(2, 2), 1, 20)
-    read = FusedReader(model, 1, 20)
-    with torch.no_grad():
-        read(prompt(1))
-        with pytest.raises(ValueError, match="one token at a time, got 7"):
+
+
+@pytest.mark.parametrize("changes", FUSED.values(), ids=FUSED.keys())
+@pytest.mark.parametrize("B", [1, 3])
+@torch.no_grad()
+def test_several_tokens_at_once_and_back_again(changes, B):
+    model = decoder(**changes)
+    readers = [AnewReader(model), CachedReader(model, B, 32), FusedReader(model, B, 32)]
+    text, more = prompt(B, 7), prompt(B, 20)
+    for _ in range(2):  # a prompt, then pieces; once more after all was forgotten
+        for read in readers:
+            read.truncate(0)
+        wholes = [read.each(text) for read in readers]
+        for size, back in ((4, 2), (1, 1), (9, 0), (3, 3)):
+            new = more[:, :size]
+            pieces = [read.each(new) for read in readers]
+            assert pieces[0].shape == (B, size, 41)
+            for other in pieces[1:]:
+                torch.testing.assert_close(other, pieces[0], rtol=1e-10, atol=1e-10)
+            for read in readers:
+                read.truncate(read.length - back)
+            assert len({read.length for read in readers}) == 1
+        torch.testing.assert_close(wholes[1], wholes[0], rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(wholes[2], wholes[0], rtol=1e-10, atol=1e-10)
+        last = [read(more[:, :5]) for read in readers]
+        torch.testing.assert_close(last[1], last[0], rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(last[2], last[0], rtol=1e-10, atol=1e-10)
+
+
+def test_refusals():
+    model = decoder()
+    for read in (AnewReader(model), CachedReader(model, 1, 20), FusedReader(model, 1, 20)):
+        assert read.length == 0
+        with torch.no_grad():
             read(prompt(1))
+        assert read.length == 7
+        for length in (-1, 8):
+            with pytest.raises(ValueError, match=f"can keep 0 to 7 positions, got {length}"):
+                read.truncate(length)
