@@ -81,6 +81,10 @@ def noise_mask(
     n_noise hidden tokens in n_spans spans, and the L - n_noise others in as many; with these
     counts all masks that begin shown and end hidden are equally likely.
 
+    So the last token is always hidden, and a single span is always the end of the text. Rolled by a
+    random number of places (np.roll) the mask hides any place as often as any other; the paper's
+    code offers that as random_roll, off by default.
+
     Args:
         L: length of the text.
         rng: where the chances come from.

@@ -25,7 +25,7 @@ def test_a_copy_in_int64():
         ([1], {"mask_id": 7, "end_id": 7}, "end_id and mask_id both hold the id 7"),
         ([1], {"sentinels": [7, 7]}, "sentinels and sentinels both hold the id 7"),
         ([1], {"mask_id": -1}, "mask_id must not be negative, got -1"),
-        ([1, -2], {}, "ids must not be negative, got -2 at 1"),
+        ([1, -1], {}, "ids must not be negative, got -1 at 1"),
         ([], {}, r"got shape \(0,\)"),
         ([[1, 2]], {}, r"got shape \(1, 2\)"),
         ([1.0], {}, "float64"),
