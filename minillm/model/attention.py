@@ -108,7 +108,7 @@ def attention_weights(
         arXiv:2305.13245.
     Lesson: notebooks/09_attention.ipynb
     """
-    allowed = _allowed(q, k, v, mask, causal)  # broadcastable to (B, N, T, S), or None
+    allowed = allowed_places(q, k, v, mask, causal)  # broadcastable to (B, N, T, S), or None
     groups = q.shape[1] // k.shape[1]
     wide = accumulation_dtype(q.dtype)
     k = k.repeat_interleave(groups, dim=1).to(wide)  # (B, N, S, H)
@@ -174,16 +174,16 @@ def fast_attention(
 
     Cost: 4 B N T S H FLOPs (about half with the causal switch); memory linear in T and S.
     Source: Dao et al. 2022 (FlashAttention), arXiv:2205.14135.
-    Lesson: notebooks/16a_heads_and_cache.ipynb
+    Lesson: notebooks/16b_flash_attention.ipynb
     """
     T, S = q.shape[2], k.shape[2]
     shared = k.shape[1] != q.shape[1]
     if mask is None and bias is None and (not causal or T == S or T == 1):
-        _check_shapes(q, k, v, causal)
+        check_shapes(q, k, v, causal)
         return F.scaled_dot_product_attention(
             q, k, v, is_causal=causal and T > 1, enable_gqa=shared
         )
-    added = _allowed(q, k, v, mask, causal)
+    added = allowed_places(q, k, v, mask, causal)
     if bias is not None:
         bias = bias.to(q.dtype)
         added = bias if added is None else torch.where(added, bias, -math.inf)
@@ -192,7 +192,8 @@ def fast_attention(
     return F.scaled_dot_product_attention(q, k, v, attn_mask=added, enable_gqa=shared)
 
 
-def _check_shapes(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> None:
+def check_shapes(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> None:
+    """Raise a ValueError if these are no queries, keys and values of one attention."""
     shapes = f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}"
     if q.ndim != 4 or k.ndim != 4 or v.shape != k.shape:
         raise ValueError(f"need q (B, N, T, H) and k, v (B, K, S, H); got {shapes}")
@@ -204,9 +205,11 @@ def _check_shapes(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> None:
         raise ValueError(f"causal attention needs T <= S, got T={T}, S={S}")
 
 
-def _allowed(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor | None:
+def allowed_places(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool
+) -> Tensor | None:
     """Check the inputs, and combine mask and causality into one boolean tensor (None = all)."""
-    _check_shapes(q, k, v, causal)
+    check_shapes(q, k, v, causal)
     B, N, T, _ = q.shape
     S = k.shape[2]
     if mask is not None:

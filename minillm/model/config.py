@@ -63,6 +63,12 @@ class DecoderConfig:
                 f"RoPE turns pairs, so {of} must be even, got {self.rotary_width} "
                 f"(d_model={self.d_model}, n_heads={self.attention.n_heads})"
             )
+        scaling = self.position.scaling
+        if scaling is not None and scaling.kind in ("ntk", "dynamic") and self.rotary_width < 4:
+            raise ValueError(
+                f"position.scaling {scaling.kind!r} needs a fastest and a slowest pair, so at "
+                f"least 4 turned coordinates a head, got {self.rotary_width}"
+            )
         if self.position.kind == "sinusoidal" and self.d_model % 2:
             raise ValueError(f"sinusoidal positions need an even d_model, got {self.d_model}")
         if self.parallel and self.norm.place != "pre":

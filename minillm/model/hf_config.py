@@ -22,9 +22,8 @@ from minillm.model.hf_config_more import (
     from_gpt2_settings,
     gpt2_settings,
     look_up,
-    rope_base,
-    rope_settings,
 )
+from minillm.model.hf_rope import read_rope, rope_settings
 from minillm.model.norm import NormConfig
 from minillm.model.position import PositionConfig
 from minillm.model.routing import ExpertsConfig
@@ -95,7 +94,7 @@ def config_to_transformers(config: DecoderConfig) -> Settings:
 
 def _from_rotary_settings(s: Settings, kind: str) -> DecoderConfig:
     glm = kind in ("glm", "glm4")
-    theta = rope_base(s, 1e6 if kind == "mixtral" else 10000.0)
+    theta, scaling = read_rope(s, 1e6 if kind == "mixtral" else 10000.0)
     rope: Settings = s.get("rope_parameters") or {}
     share: float = (s | rope).get("partial_rotary_factor", 0.5 if glm else 1.0)
     return DecoderConfig(
@@ -117,7 +116,9 @@ def _from_rotary_settings(s: Settings, kind: str) -> DecoderConfig:
             experts=_experts(s) if kind == "mixtral" else None,
         ),
         norm=NormConfig("rmsnorm", s["rms_norm_eps"], "sandwich" if kind == "glm4" else "pre"),
-        position=PositionConfig("rope", theta, interleaved=glm, rotary_share=share),
+        position=PositionConfig(
+            "rope", theta, interleaved=glm, rotary_share=share, scaling=scaling
+        ),
         tie_embeddings=s.get("tie_word_embeddings", False),
     )
 

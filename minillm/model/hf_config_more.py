@@ -1,15 +1,13 @@
 """The settings of GPT-2, BLOOM and Falcon of transformers as a DecoderConfig, and back."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from minillm.model.attention import AttentionConfig
 from minillm.model.config import DecoderConfig
 from minillm.model.feedforward import FeedForwardConfig, FeedForwardKind
+from minillm.model.hf_rope import Settings, read_rope, rope_settings
 from minillm.model.norm import NormConfig
 from minillm.model.position import PositionConfig
-
-Settings = dict[str, Any]
 
 PLAIN_ACTS: dict[str, FeedForwardKind] = {
     "gelu_new": "gelu_tanh",
@@ -27,27 +25,6 @@ def look_up(
     if value is None or value not in table:
         raise ValueError(f"{setting} must be one of {', '.join(table)}; got {value!r}")
     return table[value]
-
-
-def rope_base(s: Settings, default: float = 10000.0) -> float:
-    """Read the base of RoPE's frequencies; refuse frequencies that are scaled.
-
-    Old config.json files have rope_theta and rope_scaling, new ones rope_parameters.
-    """
-    rope: Settings = s.get("rope_parameters") or s.get("rope_scaling") or {}
-    scaling = rope.get("rope_type", rope.get("type", "default"))
-    if scaling != "default":
-        raise ValueError(f"RoPE scaling {scaling!r} is not supported, only plain RoPE is")
-    theta: float = (s | rope).get("rope_theta", default)
-    return theta
-
-
-def rope_settings(config: DecoderConfig) -> Settings:
-    """Write position as the rope_parameters of transformers."""
-    rope = {"rope_type": "default", "rope_theta": config.position.rope_theta}
-    if config.norm.place == "sandwich" or config.position.rotary_share < 1:  # GLM
-        rope["partial_rotary_factor"] = config.position.rotary_share
-    return rope
 
 
 def from_gpt2_settings(s: Settings) -> DecoderConfig:
@@ -153,6 +130,7 @@ def from_falcon_settings(s: Settings) -> DecoderConfig:
     if parallel and not new and n_norms == 2:
         raise ValueError("num_ln_in_parallel_attn=2 is not supported: a parallel block has one")
     N, D, bias = s["num_attention_heads"], s["hidden_size"], bool(s.get("bias", False))
+    theta, scaling = read_rope(s)
     K = N if not s.get("multi_query", True) else 1
     if new:
         K = s.get("num_kv_heads") or N
@@ -168,7 +146,7 @@ def from_falcon_settings(s: Settings) -> DecoderConfig:
             bias=bias,
         ),
         norm=NormConfig("layernorm", s["layer_norm_epsilon"]),
-        position=PositionConfig("rope", rope_base(s)),
+        position=PositionConfig("rope", theta, scaling=scaling),
         tie_embeddings=s.get("tie_word_embeddings", True),
         parallel=parallel,
     )

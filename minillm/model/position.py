@@ -15,6 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from minillm.model.long_rope import RopeScaling
+
 PositionKind = Literal["rope", "learned", "sinusoidal", "alibi", "t5", "none"]
 KINDS = ("rope", "learned", "sinusoidal", "alibi", "t5", "none")
 
@@ -31,6 +33,7 @@ class PositionConfig:
         rotary_share: share of each head that RoPE turns, from its first coordinate on; GLM turns
             one half. Read by "rope" only.
         n_buckets, max_distance: ranges of distances, and where the last one begins. Read by "t5".
+        scaling: how RoPE is taken beyond its trained length (lesson 15); None means it is not.
     """
 
     kind: PositionKind = "rope"
@@ -39,6 +42,7 @@ class PositionConfig:
     rotary_share: float = 1.0
     n_buckets: int = 32
     max_distance: int = 128
+    scaling: RopeScaling | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -58,6 +62,20 @@ class PositionConfig:
             raise ValueError(
                 f"position.max_distance must be more than n_buckets / 2 = {self.n_buckets // 2}, "
                 f"got {self.max_distance}"
+            )
+        if self.scaling is not None:
+            self._check_scaling(self.scaling)
+
+    def _check_scaling(self, scaling: RopeScaling) -> None:
+        if self.kind != "rope":
+            raise ValueError(
+                f"position.scaling {scaling.kind!r} is for RoPE, but position.kind is "
+                f"{self.kind!r}; set scaling to None"
+            )
+        if scaling.kind == "yarn" and not self.rope_theta > 1:
+            raise ValueError(
+                f"YaRN needs position.rope_theta above 1, so that pairs differ in speed, got "
+                f"{self.rope_theta}"
             )
 
 

@@ -82,7 +82,7 @@ def ntk_theta(head_width: int, theta: float = 10000.0, *, factor: float) -> floa
             4, or theta is not positive.
 
     Source: bloc97 2023, "NTK-Aware Scaled RoPE", reddit.com/r/LocalLLaMA; Peng et al. 2023
-        (YaRN), arXiv:2309.00071, section 3.1.
+        (YaRN), arXiv:2309.00071v2, section 3.1.
     Lesson: notebooks/15_long_context.ipynb
     """
     check_factor(factor)
@@ -163,7 +163,7 @@ def dynamic_ntk_frequencies(
         ValueError: if length or trained_length is below 1, or as ntk_theta.
 
     Cost: H/2 numbers, made anew whenever the text grows past the trained length.
-    Source: emozilla 2023, reddit.com/r/LocalLLaMA; Peng et al. 2023 (YaRN), arXiv:2309.00071,
+    Source: emozilla 2023, reddit.com/r/LocalLLaMA; Peng et al. 2023 (YaRN), arXiv:2309.00071v2,
         section 3.3 (factor 1); the factor is that of transformers.
     Lesson: notebooks/15_long_context.ipynb
     """
@@ -197,7 +197,7 @@ def scaled_rope_angles(
             not positive.
 
     Cost: one cosine and one sine an entry; m costs nothing where the tables are used.
-    Source: Peng et al. 2023 (YaRN), arXiv:2309.00071, section 3.4.
+    Source: Peng et al. 2023 (YaRN), arXiv:2309.00071v2, section 3.4.
     Lesson: notebooks/15_long_context.ipynb
     """
     if frequencies.ndim != 1 or not frequencies.is_floating_point():

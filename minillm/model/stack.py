@@ -3,6 +3,10 @@
 A Decoder is a stack with an embedding below and an output matrix above; an encoder-decoder is two
 stacks, of which the second also looks into what the first has read.
 
+RoPE's tables are made once, but for "dynamic" scaling: there each pass takes the angles for the
+length that the text has now. Keys that a cache holds keep the turn they were given at a shorter
+length, as in transformers; for the exact result read the text without a cache.
+
 Shape letters (the table is in notebooks/NOTATION.md):
     B  batch      T  new positions      S  positions so far      D  model width
 """
@@ -22,6 +26,8 @@ from minillm.model.norm import make_norm
 from minillm.model.position import alibi_bias, alibi_slopes, sinusoidal
 from minillm.model.relative import RelativeBias
 from minillm.model.rope import rope_angles
+
+ROPE_DTYPE = torch.float32  # as in transformers, and as LLaMA was trained
 
 
 class Stack(nn.Module):
@@ -142,17 +148,26 @@ class Stack(nn.Module):
         """Give RoPE's cos and sin for these positions, each (T, R/2) or (B, T, R/2)."""
         if self.config.position.kind != "rope":
             return None
-        R, theta = self.config.rotary_width, self.config.position.rope_theta
-        angles = partial(rope_angles, head_width=R, theta=theta, dtype=torch.float32)
+        end, scaling = start + x.shape[1], self.config.position.scaling
         if positions is not None:
-            return angles(positions)
-        end = start + x.shape[1]
+            return self._angles(positions)
+        if scaling is not None and scaling.kind == "dynamic":  # other angles for other lengths
+            return self._angles(torch.arange(start, end, device=x.device))
         table = self._tables.get(x.device)
         if table is None or table[0].shape[0] < end:
             with torch.inference_mode(False):  # the table may later be used in training
-                table = angles(torch.arange(max(end, self.config.context), device=x.device))
+                table = self._angles(torch.arange(max(end, self.config.context), device=x.device))
             self._tables[x.device] = table
         return table[0][start:end], table[1][start:end]
+
+    def _angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute RoPE's cos and sin; how long the text is so far, the last position says."""
+        R, theta = self.config.rotary_width, self.config.position.rope_theta
+        scaling = self.config.position.scaling
+        if scaling is None:
+            return rope_angles(positions, R, theta, dtype=ROPE_DTYPE)
+        length = int(positions.max()) + 1 if scaling.kind == "dynamic" else 1
+        return scaling.angles(positions, R, theta, length=length, dtype=ROPE_DTYPE)
 
     def _score_bias(self, x: Tensor, start: int) -> Tensor | None:
         """Give ALiBi's or T5's bias, (N, T, S)."""

@@ -61,7 +61,7 @@ def yarn_ramp(
         ValueError: if theta is not a finite number above 1, trained_length is below 1, the betas
             are not 0 < beta_slow < beta_fast, or head_width is not a positive even number.
 
-    Source: Peng et al. 2023 (YaRN), arXiv:2309.00071, section 3.2; github.com/jquesnelle/yarn.
+    Source: Peng et al. 2023 (YaRN), arXiv:2309.00071v2, section 3.2; github.com/jquesnelle/yarn.
     Lesson: notebooks/15_long_context.ipynb
     """
     if not (math.isfinite(theta) and theta > 1):
@@ -118,7 +118,7 @@ def yarn_frequencies(
         ValueError: if factor is not finite and at least 1, or as yarn_ramp.
 
     Cost: H/2 numbers, made once.
-    Source: Peng et al. 2023 (YaRN), arXiv:2309.00071, sections 3.2 and 3.4.
+    Source: Peng et al. 2023 (YaRN), arXiv:2309.00071v2, sections 3.2 and 3.4.
     Lesson: notebooks/15_long_context.ipynb
     """
     check_factor(factor)
@@ -145,7 +145,7 @@ def yarn_attention_factor(factor: float, coefficient: float = 0.1) -> float:
     Raises:
         ValueError: if factor is not finite and at least 1, or coefficient is negative.
 
-    Source: Peng et al. 2023 (YaRN), arXiv:2309.00071, section 3.4: sqrt(1/t) = 0.1 ln s + 1.
+    Source: Peng et al. 2023 (YaRN), arXiv:2309.00071v2, section 3.4: sqrt(1/t) = 0.1 ln s + 1.
     Lesson: notebooks/15_long_context.ipynb
     """
     check_factor(factor)

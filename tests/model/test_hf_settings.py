@@ -134,8 +134,8 @@ def test_bloom_and_falcon_by_hand():
         (LLAMA | {"model_type": "bert"}, "got 'bert'"),
         ({"model_type": "t5"}, "encoder-decoder: use the functions of hf_t5"),
         (LLAMA | {"hidden_act": "tanh"}, "hidden_act must be one of silu, .*; got 'tanh'"),
-        (LLAMA | {"rope_scaling": {"type": "linear", "factor": 2.0}}, "'linear' is not supported"),
-        (LLAMA | {"rope_parameters": {"rope_type": "yarn"}}, "'yarn' is not supported"),
+        (LLAMA | {"rope_scaling": {"type": "llama3", "factor": 8.0}}, "'llama3' is not supported"),
+        (LLAMA | {"rope_parameters": {"rope_type": "longrope"}}, "'longrope' is not supported"),
         ({"model_type": "gpt2", "scale_attn_by_inverse_layer_idx": True}, "sqrt"),
         ({"model_type": "gpt2", "scale_attn_weights": False}, "sqrt"),
         (
