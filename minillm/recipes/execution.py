@@ -3,6 +3,8 @@
 runs/laptop/run.json        the whole tree of settings
 runs/laptop/metrics.jsonl   one line a step
 runs/laptop/last/           the newest checkpoint
+runs/laptop/marks/          checkpoints to go back to at a spike, with train.recovery
+runs/laptop/bad_batch.safetensors    the batch at which a loss was not finite, if one was
 """
 
 import json
@@ -78,6 +80,7 @@ def execute(run: Run, out: str | Path, *, resume_run: bool = False, progress: bo
             save=checkpointer(out / "last", manifest=describe(run, tokenizer.hash)),
             log=log,
             bytes_per_token=rows.bytes_per_token,
+            folder=out,
             progress=progress,
         )
     return out / "last"

@@ -9,20 +9,15 @@ from minillm.train.checkpoint import (
     save_checkpoint,
 )
 from minillm.train.flops import peak_flops, six_nd, utilisation
-from minillm.train.loop import TrainConfig, TrainState, train
+from minillm.train.loop import train
 from minillm.train.memory import MemoryLedger, memory_ledger
 from minillm.train.metrics import MetricsFile, read_metrics
-from minillm.train.optimizer import (
-    AdamW,
-    OptimizerConfig,
-    adamw_step,
-    make_optimizer,
-    parameter_groups,
-    textbook_step,
-)
+from minillm.train.optimizer import AdamW, adamw_step, textbook_step
+from minillm.train.optimizers import OptimizerConfig, make_optimizer, parameter_groups
 from minillm.train.precision import probe
 from minillm.train.resume import checkpointer, resume, warm_start
 from minillm.train.schedule import constant_schedule, cosine_schedule, linear_schedule
+from minillm.train.settings import RecoveryConfig, TrainConfig, TrainState
 from minillm.train.stability import NotFiniteError, clip_grad_norm
 
 __all__ = [
@@ -33,6 +28,7 @@ __all__ = [
     "MetricsFile",
     "NotFiniteError",
     "OptimizerConfig",
+    "RecoveryConfig",
     "TrainConfig",
     "TrainState",
     "adamw_step",

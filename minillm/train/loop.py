@@ -3,99 +3,30 @@
 - A step reads `accumulate` batches. Each mean loss weighs as much as its share of the targets of
   the step, so that accumulation equals one big batch also where some targets are ignored.
 - The learning rate is a function of the step alone; nothing needs to be remembered for it.
+- A loss or gradient that is not finite stops the run before the weights change, and the batch is
+  kept. With config.recovery a spike sends the run back, and past the data that it was reading.
 - Everything that a step leaves behind is in the model, the optimizer, the position in the data and
   TrainState. resume restores all of it, and then the losses are the same to the last bit.
 """
 
 import math
+import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from minillm.objectives import causal_loss
-from minillm.train.optimizer import OptimizerConfig, make_optimizer
-from minillm.train.precision import PRECISIONS, autocast, resolve_precision
+from minillm.train.optimizers import OptimizerConfig, make_optimizer
+from minillm.train.precision import autocast, resolve_precision
+from minillm.train.recovery import Recovery
 from minillm.train.report import Interrupt, Log, Reporter, evaluated
-from minillm.train.schedule import cosine_schedule
+from minillm.train.rescue import with_batch
+from minillm.train.settings import TrainConfig, TrainState
 from minillm.train.stability import NotFiniteError, clip_grad_norm
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How long, on how much at a time, and what is done along the way.
-
-    Attributes:
-        steps: updates of the weights.
-        batch_size: sequences in one forward pass.
-        context: length of each sequence, tokens.
-        accumulate: forward passes a step; a step reads batch_size * context * accumulate tokens.
-        warmup_steps: updates on which the learning rate rises.
-        min_lr_ratio: the last learning rate over the largest.
-        clip: longest gradient that is let through; math.inf never clips.
-        log_every: print a line every so many steps; 0 never.
-        eval_every: call evaluate every so many steps and at the end; 0 only at the end.
-        save_every: call save every so many steps and at the end; 0 only at the end.
-        seed: of weights and data, for those who make them; the loop itself draws nothing.
-        precision: "float32", "bfloat16" or "auto", which measures what is faster here.
-    """
-
-    steps: int = 1000
-    batch_size: int = 32
-    context: int = 128
-    accumulate: int = 1
-    warmup_steps: int = 0
-    min_lr_ratio: float = 0.1
-    clip: float = 1.0
-    log_every: int = 10
-    eval_every: int = 0
-    save_every: int = 0
-    seed: int = 0
-    precision: str = "auto"
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "context", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"train.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("warmup_steps", "log_every", "eval_every", "save_every", "seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"train.{name} must not be negative, got {getattr(self, name)}")
-        if self.warmup_steps > self.steps:
-            raise ValueError(
-                f"train.warmup_steps={self.warmup_steps} is more than train.steps={self.steps}; "
-                "set both"
-            )
-        if not 0 <= self.min_lr_ratio <= 1:
-            raise ValueError(f"train.min_lr_ratio must lie in 0 to 1, got {self.min_lr_ratio}")
-        if not self.clip > 0:
-            raise ValueError(f"train.clip must be positive, got {self.clip}; inf does not clip")
-        if self.precision not in PRECISIONS:
-            kinds = ", ".join(PRECISIONS)
-            raise ValueError(f"train.precision must be one of {kinds}; got {self.precision!r}")
-
-
-@dataclass
-class TrainState:
-    """Where a run stands; saved in every checkpoint.
-
-    Attributes:
-        step: updates done.
-        n_tokens: tokens read.
-        loss: of the last step, nats a token.
-        precision: the format that "auto" has chosen, kept when a run goes on elsewhere.
-        data: position in the data, from batches.state_dict() where there is one.
-        interrupted: the run was stopped by Ctrl-C before its end.
-    """
-
-    step: int = 0
-    n_tokens: int = 0
-    loss: float | None = None
-    precision: str | None = None
-    data: dict[str, Any] = field(default_factory=dict)
-    interrupted: bool = False
-
 
 Save = Callable[[nn.Module, torch.optim.Optimizer, TrainState], object]
 Evaluate = Callable[[nn.Module], float | dict[str, float]]
@@ -114,6 +45,7 @@ def train(
     log: Log | None = None,
     bytes_per_token: float | None = None,
     objective: Objective = causal_loss,
+    folder: str | Path | None = None,
     progress: bool = True,
 ) -> TrainState:
     """Train a model: the whole loop, over 40 lines so that a step can be read in one piece.
@@ -123,7 +55,7 @@ def train(
         batches: gives pairs (x, y) of ids, (B, T), y one position ahead of x, without end. If it
             has state_dict(), as BatchSampler does, its position is kept in the state.
         config: steps and what happens at which of them.
-        optimizer: settings to build AdamW from, or a ready optimizer, whose learning rates are
+        optimizer: settings to build it from, or a ready optimizer, whose learning rates are
             taken as the largest of the schedule; None means OptimizerConfig().
         state: where an earlier session stopped, from resume; None starts at step 0.
         evaluate: called with the model, in evaluation mode and without gradients; returns one
@@ -132,6 +64,9 @@ def train(
         log: called with the record of each step, a dict; see MetricsFile, or use list.append.
         bytes_per_token: of the text, to log bits per byte as well.
         objective: (model, x, y) -> the loss, a mean over the targets that are not -100.
+        folder: where the loop itself writes: `marks/`, the checkpoints that config.recovery goes
+            back to, and `bad_batch.safetensors`, when a loss is not finite. None: the marks lie
+            in a temporary folder, and the batch only hangs on the error, as error.batch.
         progress: show a bar and print lines.
 
     Returns:
@@ -140,6 +75,7 @@ def train(
 
     Raises:
         NotFiniteError: if a loss or a gradient is not finite, before the weights change.
+        SpikeError: with config.recovery, if the loss spikes and going back does not help.
         ValueError: if the batches run out before the last step.
 
     Lesson: notebooks/20a_adamw.ipynb
@@ -151,32 +87,28 @@ def train(
     optimizer = _ready(model, optimizer)
     source = iter(batches)
     model.train()
-    with (
-        Interrupt() as interrupt,
-        Reporter(
-            model,
-            config.steps,
-            state.step,
-            log_every=config.log_every,
-            precision=state.precision,
-            bytes_per_token=bytes_per_token,
-            log=log,
-            progress=progress,
-        ) as report,
-    ):
+    told = {"log": log, "bytes_per_token": bytes_per_token, "progress": progress}
+    with ExitStack() as stack, Interrupt() as stop, _report(model, config, state, told) as report:
+        recovery = _recovery(config, state, folder, stack)
         while state.step < config.steps and not state.interrupted:
+            if recovery is not None:
+                recovery.mark(model, optimizer, state)
             report.start()
-            micro = [_next(source, state.step, device) for _ in range(config.accumulate)]
+            n_passes = config.passes(state.n_tokens)
+            micro = [_next(source, state.step, device) for _ in range(n_passes)]
+            state.n_batches += n_passes
             state.loss = 0.0
             for (x, y), share in zip(micro, _shares(micro), strict=True):
                 with autocast(state.precision, device):
                     loss = share * objective(model, x, y)
                 loss.backward()
                 state.loss += loss.item()
-            if not math.isfinite(state.loss):
-                raise NotFiniteError(_diverged(state))
-            norm = clip_grad_norm(model.named_parameters(), config.clip)
-            lr = _set_rates(optimizer, config, state.step + 1)
+            norm = _clipped_norm(model, config, state, micro, recovery, folder)
+            if recovery is not None and recovery.sees_spike(state, norm):
+                optimizer.zero_grad()
+                report.rewind(recovery.go_back(model, optimizer, source, state), recovery.since)
+                continue
+            lr = _set_rates(optimizer, config, state.step + 1, recovery)
             optimizer.step()
             optimizer.zero_grad()
             n_tokens = sum(x.numel() for x, _ in micro)
@@ -184,12 +116,12 @@ def train(
             report.step(
                 state.step,
                 loss=state.loss,
-                grad_norm=norm.item(),
+                grad_norm=norm,
                 lr=lr,
                 n_tokens=n_tokens,
                 context=micro[0][0].shape[1],
             )
-            state.interrupted = interrupt.requested and state.step < config.steps
+            state.interrupted = stop.requested and state.step < config.steps
             last = state.step == config.steps or state.interrupted
             if evaluate is not None and _due(state.step, config.eval_every, last=last):
                 report.evaluation(state.step, evaluated(model, evaluate))
@@ -213,16 +145,52 @@ def _ready(
     return optimizer
 
 
-def _set_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, step: int) -> float:
+def _report(
+    model: nn.Module, config: TrainConfig, state: TrainState, told: dict[str, Any]
+) -> Reporter:
+    precision = state.precision or "float32"
+    every = config.log_every
+    return Reporter(model, config.steps, state.step, log_every=every, precision=precision, **told)
+
+
+def _recovery(
+    config: TrainConfig, state: TrainState, folder: str | Path | None, stack: ExitStack
+) -> Recovery | None:
+    """Make what goes back at a spike; a temporary folder ends with the stack."""
+    if config.recovery is None:
+        return None
+    if folder is None:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="minillm-"))
+    return Recovery(config.recovery, Path(folder) / "marks", state)
+
+
+def _clipped_norm(
+    model: nn.Module,
+    config: TrainConfig,
+    state: TrainState,
+    micro: list[tuple[Tensor, Tensor]],
+    recovery: Recovery | None,
+    folder: str | Path | None,
+) -> float:
+    """Clip, and give the norm; NaN only where a recovery will take care of it."""
+    try:
+        if state.loss is None or not math.isfinite(state.loss):
+            raise NotFiniteError(_diverged(state))
+        return clip_grad_norm(model.named_parameters(), config.clip).item()
+    except NotFiniteError as error:
+        if recovery is not None:
+            state.loss = math.nan
+            return math.nan
+        raise with_batch(error, micro, folder) from None
+
+
+def _set_rates(
+    optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, recovery: Recovery | None
+) -> float:
     """Set the learning rate of every group for the coming update; return that of the first."""
+    factor = 1.0 if recovery is None else recovery.lr_factor
     for group in optimizer.param_groups:
-        group["lr"] = cosine_schedule(
-            step,
-            max_lr=group["max_lr"],
-            min_lr=group["max_lr"] * config.min_lr_ratio,
-            warmup_steps=config.warmup_steps,
-            total_steps=config.steps,
-        )
+        group["lr"] = factor * config.lr_at(step, group["max_lr"])
     return optimizer.param_groups[0]["lr"]
 
 

@@ -10,31 +10,10 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """How AdamW moves the weights.
-
-    Attributes:
-        lr: the largest learning rate, reached at the end of the warm-up.
-        betas: memory of the mean and of the mean square of the gradient.
-        eps: added to the root in the denominator.
-        weight_decay: share of each decayed weight that is taken away a step, times lr.
-    """
-
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = 1e-8
-    weight_decay: float = 0.1
-
-    def __post_init__(self) -> None:
-        _check_settings(self.lr, self.betas, self.eps, self.weight_decay)
+from torch import Tensor
 
 
 def _check_settings(lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
@@ -229,56 +208,3 @@ def _foreach_step(
     torch._foreach_div_(roots, math.sqrt(1 - beta2**step))
     torch._foreach_add_(roots, eps)
     torch._foreach_addcdiv_(params, ms, roots, value=-lr / (1 - beta1**step))
-
-
-def parameter_groups(
-    model: nn.Module, weight_decay: float, *, skip: Iterable[str] = ()
-) -> list[dict[str, Any]]:
-    """Split the parameters into those that decay and those that do not.
-
-    Matrices decay, the embedding too (it is the output matrix where the two are tied). Gains of
-    norms and biases do not: pulling a gain towards 0 would switch its feature off.
-
-    Args:
-        model: any module; parameters that are frozen are left out.
-        weight_decay: of the first group.
-        skip: parts of names that must not decay either, such as "embedding".
-
-    Returns:
-        Two groups, {"params", "weight_decay"}, for AdamW or any optimizer of torch. A group
-        without parameters is left out.
-
-    Source: Radford et al. 2018 (GPT), section 4.1; Brown et al. 2020, arXiv:2005.14165, appendix B.
-    Lesson: notebooks/20a_adamw.ipynb
-    """
-    skip = tuple(skip)
-    decay: list[Tensor] = []
-    keep: list[Tensor] = []
-    for name, param in model.named_parameters():
-        if param.requires_grad:
-            exempt = param.ndim < 2 or any(part in name for part in skip)
-            (keep if exempt else decay).append(param)
-    groups: list[dict[str, Any]] = [
-        {"params": decay, "weight_decay": weight_decay},
-        {"params": keep, "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
-
-
-def make_optimizer(model: nn.Module, config: OptimizerConfig) -> AdamW:
-    """Build AdamW for a model, with the groups of parameter_groups.
-
-    Args:
-        model: whose parameters to train.
-        config: the settings.
-
-    Returns:
-        The optimizer.
-
-    Raises:
-        ValueError: if no parameter of the model can be trained.
-    """
-    groups = parameter_groups(model, config.weight_decay)
-    if not groups:
-        raise ValueError("nothing to train: no parameter of the model requires a gradient")
-    return AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)

@@ -16,6 +16,7 @@ from minillm.model import DecoderConfig
 from minillm.model.config import flops_per_token
 from minillm.train.flops import peak_flops, utilisation
 from minillm.train.metrics import format_record
+from minillm.train.rewind import Rewind
 
 Log = Callable[[dict[str, Any]], None]
 
@@ -87,6 +88,18 @@ class Reporter:
         self.bar.update()
         if self.log_every and (step % self.log_every == 0 or step == self.n_steps):
             self.say(format_record(record, self.n_steps))
+
+    def rewind(self, order: Rewind, since: int) -> None:
+        """Report that the run has gone back because of a spike that began at step `since`."""
+        told = {"since": since, "step": order.mark.step, "skipped": order.n_skipped}
+        if self.log is not None:
+            self.log({"step": order.mark.step, "rewind": {**told, "lr_factor": order.lr_factor}})
+        self.bar.n = order.mark.step
+        self.bar.refresh()
+        self.say(
+            f"the loss spikes since step {since}: back to step {order.mark.step}, and on with the "
+            f"data {order.n_skipped} batches later; learning rate x {order.lr_factor:g}"
+        )
 
     def evaluation(self, step: int, found: float | dict[str, float]) -> None:
         """Report what evaluate has returned."""

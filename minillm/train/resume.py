@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from minillm.train.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
-from minillm.train.loop import Save, TrainState
+from minillm.train.loop import Save
+from minillm.train.settings import TrainState
 
 
 def checkpointer(folder: str | Path, *, manifest: dict[str, Any] | None = None) -> Save:

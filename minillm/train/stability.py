@@ -8,7 +8,13 @@ from torch import Tensor
 
 
 class NotFiniteError(ValueError):
-    """A loss or a gradient is infinite or not a number; the weights have not been touched."""
+    """A loss or a gradient is infinite or not a number; the weights have not been touched.
+
+    Attributes:
+        batch: pairs (x, y) of ids, (B, T), that the step had read; None outside of train.
+    """
+
+    batch: list[tuple[Tensor, Tensor]] | None = None
 
 
 @torch.no_grad()

@@ -262,7 +262,7 @@ def test_the_loop_is_one_page():
     source = inspect.getsource(train)
     body = source.split('"""')[2].strip().splitlines()
     assert len(body) <= 60
-    words = ["_next(", "objective(", "backward()", "clip_grad_norm", "_set_rates", "step()"]
+    words = ["_next(", "objective(", "backward()", "_clipped_norm(", "_set_rates", "step()"]
     words += ["report.step", "evaluated(", "save("]
     places = [source.index(word, source.index("while")) for word in words]
     assert places == sorted(places)  # in the order in which a step does it
