@@ -237,7 +237,7 @@ print(prompt[-55:])
 # %% [markdown]
 # And what does it *write*? Take the likeliest next token, append it, ask again.
 #
-# > **Taken on trust until lesson 19: greedy generate** (贪心解码). `generate` does just this loop, and
+# > **Taken on trust until [lesson 19](19_decoding.ipynb): greedy generate** (贪心解码). `generate` does just this loop, and
 # > is clever about not computing things twice. (You write the loop in exercise 5.)
 
 
@@ -713,8 +713,8 @@ assert 0 < right.total() < asked.total()
 # |---|---|---|
 # | raw text | **[02 sources](02_sources.ipynb)** · **[03 quality](03_quality.ipynb)** · **[04 dedup](04_dedup.ipynb)** · **[05 privacy](05_privacy.ipynb)** · **[08 schedule](08_schedule.ipynb)** | section 1 |
 # | tokens | **[06 bpe](06_bpe.ipynb)** · **[07a tokenizers](07a_tokenizers.ipynb)** · **[07b vocabulary](07b_vocabulary.ipynb)** | section 2 |
-# | the model | **[09 attention](09_attention.ipynb)** · **[10 shapes](10_shapes.ipynb)** · **[11 norm](11_norm.ipynb)** · **[12 feedforward](12_feedforward.ipynb)** · **[13 positions](13_positions.ipynb)** · **[14 rope](14_rope.ipynb)** · 15 long context · 16 fast attention · **[17 experts](17_experts.ipynb)** | section 4 |
-# | what is guessed, and how it is written out | 18 objectives · 19 decoding | sections 3, 6 |
+# | the model | **[09 attention](09_attention.ipynb)** · **[10 shapes](10_shapes.ipynb)** · **[11 norm](11_norm.ipynb)** · **[12 feedforward](12_feedforward.ipynb)** · **[13 positions](13_positions.ipynb)** · **[14 rope](14_rope.ipynb)** · **[15 long context](15_long_context.ipynb)** · **[16a heads and cache](16a_heads_and_cache.ipynb)** · **[16b flash attention](16b_flash_attention.ipynb)** · **[17 experts](17_experts.ipynb)** | section 4 |
+# | what is guessed, and how it is written out | **[18 objectives](18_objectives.ipynb)** · **[19 decoding](19_decoding.ipynb)** | sections 3, 6 |
 # | training | 20 optimizers · 21 stability · 22 memory · 23 parallel · 24 fsdp | section 5 |
 # | how large, how long | 25 scaling laws · 26 repetition · 27 pretraining | section 9 |
 # | from continuing to answering | 28 instructions · 29 self-instruct · 30 less is more · 31 lora · 32 peft | section 7 |

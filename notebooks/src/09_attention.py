@@ -116,7 +116,7 @@ three = q, k, v  # kept for section 3
 
 # %% [markdown]
 # We write $T$ for the number of queries and $S$ for the number of keys. They are the same here;
-# in lesson 16 they will differ.
+# in [lesson 16a](16a_heads_and_cache.ipynb) they will differ.
 #
 # **Predict, then run.** The third query is $(2, 0)$. Which keys does it match best, and which
 # not at all?
@@ -518,7 +518,7 @@ show(
 #
 # ### Fewer key heads
 #
-# Several query heads may share one key and value head; the cache of lesson 16 then shrinks. With
+# Several query heads may share one key and value head; the cache of [lesson 16a](16a_heads_and_cache.ipynb) then shrinks. With
 # $K$ key/value heads for $N$ query heads this is one family: $K = N$ is **multi-head**, $K = 1$
 # **multi-query**, anything between **grouped-query** attention (分组查询注意力, GQA). That is a claim
 # of the literature too. We compute each query head *alone*, with the key head it shares, and look
@@ -623,7 +623,7 @@ show(
 # arithmetic has just doubled, the weights of *one* layer for *one* text already fill several GiB,
 # and training would keep those of every layer. Memory is the first wall. So real code never stores
 # the weights: the package's `fast_attention` has the same output computed piece by piece
-# (FlashAttention; lesson 16 builds it). The two agree:
+# (FlashAttention; [lesson 16b](16b_flash_attention.ipynb) builds it). The two agree:
 
 # %%
 from minillm.model import fast_attention

@@ -279,7 +279,7 @@ print("target -> logits\n", reach(target, lambda t: both(source, t)).tolist())
 # their own past. What differs is who does the work: one stack of weights for both, or two.
 #
 # It also differs in cost for the writer: the memory is computed once. In a decoder the same is true, thanks to the
-# cache of keys and values (lesson 16): the prefix is read once, and each new token looks into the cache.
+# cache of keys and values ([lesson 16a](16a_heads_and_cache.ipynb)): the prefix is read once, and each new token looks into the cache.
 
 # %%
 reading, writing = ids[:, :4], ids[:, 4:]
@@ -1057,7 +1057,7 @@ assert right > 13
 # %% [markdown]
 # Now the study in small. Pre-training on stories at equal compute (so an encoder-decoder reads more of them); the
 # same test with four sentences; then tuning on questions, and the loss of the answer before and after. The rules were
-# written into the study before its first run. The verdict proper, with the paper's objectives, is lesson 18's.
+# written into the study before its first run. The verdict proper, with the paper's objectives, is [lesson 18](18_objectives.ipynb)'s.
 
 # %% tags=["label-zero"]
 shown = {

@@ -711,7 +711,7 @@ print(f"saved by half the length: {saved:.0%} of what is kept")
 
 # %% [markdown]
 # (In float32, and without weights and optimiser; the paper's 11 % is of everything.) With the table stored, half the length saves a third of the activations, whichever kind. And with
-# a fused kernel (lesson 16), which never stores the table? A small model, because kernels want real numbers:
+# a fused kernel ([lesson 16b](16b_flash_attention.ipynb)), which never stores the table? A small model, because kernels want real numbers:
 
 # %% tags=["label-fused"]
 tiny = decoder(256, d_model=64, n_layers=2, n_heads=4, context=128)
@@ -952,7 +952,7 @@ print(f"  to {flat:.4f} (window {1 / flat:.0f})")
 # - The paper's models, trained at 512 words of WikiText-103 and tested at 3 072 with a sliding window: perplexity goes from 17.98 to 18.30 with ALiBi,
 #   from 17.92 to 30.77 with T5's bias, from 18.35 to 360 with sinusoids (its tables 13 to 15). Our small curve has the same order.
 # - Time and memory on a GPU of today, with a fused kernel: not measured yet.
-# - Today most models take RoPE and are then *taught* longer texts with slower hands: lesson 15.
+# - Today most models take RoPE and are then *taught* longer texts with slower hands: [lesson 15](15_long_context.ipynb).
 #
 # ## Recap
 #

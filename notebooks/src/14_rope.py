@@ -752,7 +752,7 @@ print("after sorting the rows the scores are equal")
 # %% [markdown]
 # ## 9 Outlook: RoPE and linear attention (3 min)
 #
-# > **Taken on trust until lesson 16.** *Linear attention* (线性注意力) replaces the softmax by weights
+# > **Told in passing.** *Linear attention* (线性注意力) replaces the softmax by weights
 # > $\psi(q)^\top\psi(k)$ with all entries of $\psi\ge0$, divided by their sum. That needs no table
 # > of all pairs, so its cost grows only linearly with the text.
 #
@@ -1022,7 +1022,7 @@ print([run["measured"] for run in runs] or "time on a GPU: not measured yet")
 # <details><summary>Answer</summary>The wrong layout; the wrong base or sign of the exponent; clockwise
 # instead of counter-clockwise. All are relative.</details>
 #
-# 7. With a cache of old keys (lesson 16), must they be turned again when the text grows?
+# 7. With a cache of old keys ([lesson 16a](16a_heads_and_cache.ipynb)), must they be turned again when the text grows?
 # <details><summary>Answer</summary>No. Each key is turned by its own position, once. That is the gain of
 # the absolute form.</details>
 #
@@ -1048,5 +1048,5 @@ print([run["measured"] for run in runs] or "time on a GPU: not measured yet")
 #
 # ## Next
 #
-# 15 Long context: what happens beyond the trained length, and how interpolation, NTK
+# [15 Long context](15_long_context.ipynb): what happens beyond the trained length, and how interpolation, NTK
 # and YaRN slow the hands down.

@@ -1038,4 +1038,4 @@ for name, shape in {"1 expert": dense, "Mixtral": mixtral}.items():
 #
 # ## Next
 #
-# 18 Objectives: what a model is asked to predict.
+# [18 Objectives](18_objectives.ipynb): what a model is asked to predict.
