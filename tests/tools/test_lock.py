@@ -115,7 +115,7 @@ def test_what_the_package_imports_is_asked_for_by_name():
                 names = [str(node.module)]
             wanted |= {name.split(".")[0] for name in names}
     wanted -= set(sys.stdlib_module_names) | {"minillm", "IPython"}  # JupyterLab is IPython
-    wanted -= {"triton"}  # the CUDA builds of torch bring it; flash_triton.py says so where it lacks
+    wanted -= {"triton"}  # a CUDA build of torch brings it; without it flash_triton.py says so
     named = set(asked("requirements.in")) | oracles
     for module in sorted(wanted):
         distributions = {canonicalize_name(name) for name in owners.get(module, [module])}
