@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.compare import commit
+from benchmarks.gpu.attention import milliseconds, peak_gib
 from minillm.model import attention, fast_attention, flash_attention
 from minillm.model.flash_triton import flash_attention_triton
 
@@ -59,26 +60,6 @@ def both(attend: Callable[..., Tensor], qkv: list[Tensor]) -> None:
     for tensor in qkv:
         tensor.grad = None
     attend(*qkv, causal=True).sum().backward()
-
-
-def milliseconds(work: Callable[[], None]) -> float:
-    """Time of one call, by the GPU's own clock."""
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    work()
-    end.record()
-    torch.cuda.synchronize()
-    return start.elapsed_time(end)
-
-
-def peak_gib(work: Callable[[], None]) -> float:
-    """Memory that one call takes beyond what was there before it."""
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    work()
-    torch.cuda.synchronize()
-    return (torch.cuda.max_memory_allocated() - before) / 2**30
 
 
 @torch.no_grad()

@@ -94,8 +94,13 @@ def test_json_reads_what_json_writes(value, ascii_only):
 @settings(max_examples=300, deadline=None)
 def test_what_json_admits_json_reads(body):
     for text in (body, "{" + body + "}", '{"a": ' + body + "}"):
-        if MACHINE.accepts(text):
-            json.loads(text)
+        assert not MACHINE.accepts(text) or isinstance(json.loads(text), dict)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"a": -0.5e+1}', '{"": [null, {}, "\\u00e9"], "b": true}'])
+def test_json_admits(text):
+    assert MACHINE.accepts(text)
+    assert isinstance(json.loads(text), dict)
 
 
 @pytest.mark.parametrize("text", ['{"a":1}', "[1]", '{"a": 01}', '{"a": 1,}', '{"a": "\n"}', "{"])

@@ -21,7 +21,7 @@ def qkv(B=2, N=4, K=2, T=5, S=5, H=6, seed=0, dtype=torch.float64):
     return [x.requires_grad_(True) for x in made]
 
 
-def same(inputs, mask=None, bias=None, causal=False, **chunks):
+def assert_same(inputs, mask=None, bias=None, causal=False, **chunks):
     results = []
     for attend, extra in ((chunked_attention, chunks), (attention, {})):
         out = attend(*inputs, mask, causal=causal, bias=bias, **extra)
@@ -47,7 +47,7 @@ def test_equals_the_definition(T, more, K, chunk_q, chunk_k, causal, masked, bia
     g, S = torch.Generator().manual_seed(2), T + more
     mask = torch.rand(2, 1, T, S, generator=g) < 0.7 if masked else None
     bias = torch.randn(4, T, S, generator=g, dtype=torch.float64) if biased else None
-    same(qkv(K=K, T=T, S=S), mask, bias, causal, chunk_q=chunk_q, chunk_k=chunk_k)
+    assert_same(qkv(K=K, T=T, S=S), mask, bias, causal, chunk_q=chunk_q, chunk_k=chunk_k)
 
 
 def test_with_alibi_as_in_baichuan_2():
@@ -55,18 +55,18 @@ def test_with_alibi_as_in_baichuan_2():
     slopes = torch.tensor(alibi_slopes(4))
     bias = alibi_bias(slopes, positions, positions, dtype=torch.float64)
     assert bias.abs().max() > 1
-    same(qkv(T=20, S=20), bias=bias, causal=True, chunk_q=6, chunk_k=7)
+    assert_same(qkv(T=20, S=20), bias=bias, causal=True, chunk_q=6, chunk_k=7)
 
 
 def test_a_bias_that_is_learned():
     bias = torch.randn(1, 4, 1, 9, dtype=torch.float64, requires_grad=True)
-    same(qkv(T=9, S=9), bias=bias, causal=True, chunk_q=4, chunk_k=4)
+    assert_same(qkv(T=9, S=9), bias=bias, causal=True, chunk_q=4, chunk_k=4)
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 5), (4, 1, 5), (2, 1, 1, 5), (1, 4, 5, 1)])
 def test_masks_that_broadcast(shape):
     mask = torch.rand(shape, generator=torch.Generator().manual_seed(2)) < 0.5
-    same(qkv(), mask, chunk_q=2, chunk_k=2)
+    assert_same(qkv(), mask, chunk_q=2, chunk_k=2)
 
 
 def test_a_query_without_a_key_gets_zeros_and_clean_gradients():
@@ -75,7 +75,7 @@ def test_a_query_without_a_key_gets_zeros_and_clean_gradients():
     mask[1] = False
     out = chunked_attention(*inputs, mask, chunk_q=2, chunk_k=3)
     assert not out[:, :, 1].any()
-    same(inputs, mask, chunk_q=2, chunk_k=3)
+    assert_same(inputs, mask, chunk_q=2, chunk_k=3)
     assert not any(x.isnan().any() for x in torch.autograd.grad(out.sum(), inputs))
 
 

@@ -33,7 +33,7 @@ def with_gradients(attend, inputs, seed=1):
     return [out, *torch.autograd.grad(out, inputs, weigh)]
 
 
-def same(attend, reference, inputs, **close):
+def assert_same(attend, reference, inputs, **close):
     got, wanted = with_gradients(attend, inputs), with_gradients(reference, inputs)
     for a, b in zip(got, wanted, strict=True):
         assert a.dtype == b.dtype
@@ -53,14 +53,17 @@ def test_equals_the_definition_for_any_length_and_block(T, more, K, bq, bk, caus
     def tiled(q, k, v):
         return flash_attention(q, k, v, causal=causal, block_q=bq, block_k=bk)
 
-    same(tiled, lambda q, k, v: attention(q, k, v, causal=causal), inputs)
+    assert_same(tiled, lambda q, k, v: attention(q, k, v, causal=causal), inputs)
 
 
 @pytest.mark.parametrize(("T", "S"), [(1, 1), (7, 3), (40, 40), (1, 130), (129, 129)])
 def test_equals_torch_without_causality(T, S):
     inputs = qkv(T=T, S=S)
-    same(flash_attention, lambda q, k, v: F.scaled_dot_product_attention(q, k, v, enable_gqa=True),
-         inputs)  # fmt: skip
+
+    def torchs(q, k, v):
+        return F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+
+    assert_same(flash_attention, torchs, inputs)
 
 
 def test_equals_torch_with_causality():
@@ -69,7 +72,7 @@ def test_equals_torch_with_causality():
     def torchs(q, k, v):
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
 
-    same(
+    assert_same(
         lambda q, k, v: flash_attention(q, k, v, causal=True, block_q=8, block_k=5), torchs, inputs
     )
 
@@ -116,7 +119,7 @@ def test_inputs_that_are_not_contiguous(causal):
     def tiled(q, k, v):
         return flash_attention(q, k, v, causal=causal, block_q=5, block_k=4)
 
-    same(tiled, lambda q, k, v: attention(q, k, v, causal=causal), inputs)
+    assert_same(tiled, lambda q, k, v: attention(q, k, v, causal=causal), inputs)
     out = tiled(*inputs)
     (by_expanded,) = torch.autograd.grad(out.sum(), inputs[0])  # its gradient has stride 0
     (wanted,) = torch.autograd.grad(attention(*inputs, causal=causal).sum(), inputs[0])
@@ -128,7 +131,7 @@ def test_scores_to_ten_thousand(scale):
     inputs = qkv(T=20, S=20, scale=scale)
     top = (inputs[0] @ inputs[1].repeat_interleave(2, dim=1).mT).abs().max()
     assert scale < 1 or top > 1e4
-    same(lambda q, k, v: flash_attention(q, k, v, causal=True, block_q=6, block_k=6),
+    assert_same(lambda q, k, v: flash_attention(q, k, v, causal=True, block_q=6, block_k=6),
          lambda q, k, v: attention(q, k, v, causal=True), inputs,
          rtol=1e-10, atol=1e-10)  # fmt: skip
 
