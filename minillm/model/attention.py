@@ -119,7 +119,7 @@ def attention_weights(
     if allowed is None:
         weights = scores.softmax(dim=-1)  # (B, N, T, S)
     else:  # the lowest number, not -inf: a row without any allowed key must not become NaN
-        lowest = torch.finfo(wide).min
+        lowest = torch.finfo(scores.dtype).min
         weights = scores.masked_fill(~allowed, lowest).softmax(dim=-1).masked_fill(~allowed, 0.0)
     return (weights @ v).to(q.dtype), weights  # (B, N, T, H)
 

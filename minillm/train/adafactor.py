@@ -39,6 +39,9 @@ class AdafactorState:
         column: mean squares along the last axis but one, (..., m), likewise.
         v: mean squares one by one, where it is not factored.
         m: running mean of the updates, with beta1 only.
+
+    Source: as adafactor_step.
+    Lesson: notebooks/20b_adafactor.ipynb
     """
 
     row: Tensor | None = None
@@ -167,6 +170,10 @@ def mean_square(
 
     Returns:
         V, same shape as grad.
+
+    Source: Shazeer and Stern 2018, arXiv:1804.04235, algorithms 4 and 5; the sums of rows and
+        columns are section 3's.
+    Lesson: notebooks/20b_adafactor.ipynb
     """
     square = grad * grad + (eps if eps_form == "added" else 0.0)
     floor = eps if eps_form == "floor" else 0.0
@@ -182,7 +189,11 @@ def mean_square(
 
 
 def rms(x: Tensor) -> float:
-    """Give the root of the mean of squares of all entries."""
+    """Give the root of the mean of squares of all entries.
+
+    Source: Shazeer and Stern 2018, arXiv:1804.04235, section 6.
+    Lesson: notebooks/20b_adafactor.ipynb
+    """
     return float(torch.linalg.vector_norm(x)) / math.sqrt(x.numel())
 
 
@@ -196,6 +207,9 @@ def fresh_state(param: Tensor, *, factored: bool = True, beta1: float = 0.0) -> 
 
     Returns:
         The state, in param's dtype and on its device.
+
+    Source: as adafactor_step.
+    Lesson: notebooks/20b_adafactor.ipynb
     """
     m = torch.zeros_like(param) if beta1 else None
     if factored and param.ndim >= 2:
@@ -218,6 +232,7 @@ class Adafactor(ByHand):
     Raises:
         ValueError: if a setting is out of range.
 
+    Source: as adafactor_step.
     Lesson: notebooks/20b_adafactor.ipynb
     """
 

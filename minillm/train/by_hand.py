@@ -86,6 +86,12 @@ def check_positive(**settings: float) -> None:
             raise ValueError(f"{name} must be positive and finite, got {value}")
 
 
+def check_betas(betas: tuple[float, float]) -> None:
+    """Raise a ValueError unless betas are two memories, of a mean and of a mean square."""
+    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        raise ValueError(f"betas must be two numbers in [0, 1), got {betas}")
+
+
 def check_memory(**settings: float) -> None:
     """Raise a ValueError that names the share of the past which is not in [0, 1)."""
     for name, value in settings.items():

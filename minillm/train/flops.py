@@ -12,18 +12,20 @@ from functools import cache
 import torch
 
 GPU_PEAKS = {
-    # dense bfloat16 on tensor cores, FLOP/s, from the makers' data sheets; the first fit counts
-    "H200": 989e12,
-    "H100 PCIe": 756e12,
-    "H100": 989e12,
-    "A100": 312e12,
-    "L40S": 362e12,
-    "L4": 121e12,
-    "A10G": 70e12,
-    "V100": 125e12,
-    "T4": 65e12,
-    "RTX 4090": 165e12,
-    "RTX 3090": 71e12,
+    # FLOP/s in bfloat16 on tensor cores, added up in float32, without sparsity (data sheets often
+    # print the figure with sparsity, which is twice as much); the first name that fits counts.
+    # Compared with copies of the data sheets in November 2026, but for those marked (*).
+    "H200": 989e12,  # NVIDIA H200 Tensor Core GPU, data sheet, SXM: 1 979 with sparsity
+    "H100 PCIe": 756e12,  # NVIDIA H100 Tensor Core GPU, data sheet, PCIe: 1 513 with sparsity
+    "H100": 989e12,  # the same, SXM: 1 979 with sparsity
+    "A100": 312e12,  # NVIDIA A100 Tensor Core GPU, data sheet
+    "L40S": 362e12,  # NVIDIA L40S, data sheet: 733 with sparsity, there rounded up
+    "L4": 121e12,  # NVIDIA L4, data sheet: 242 with sparsity
+    "A10G": 70e12,  # NVIDIA A10G, as cloud providers state it (*)
+    "V100": 125e12,  # NVIDIA V100, data sheet, SXM2: float16, for it has no bfloat16
+    "T4": 65e12,  # NVIDIA T4, data sheet: float16, for it has no bfloat16
+    "RTX 4090": 165e12,  # NVIDIA Ada architecture white paper, appendix A, float32 accumulate (*)
+    "RTX 3090": 71e12,  # NVIDIA GA102 architecture white paper, appendix A, float32 accumulate (*)
 }
 
 

@@ -113,6 +113,9 @@ class Fields:
         sign: 1 for minus.
         exponent: the field as it stands, with the bias.
         mantissa: the field as it stands, without the implied bit.
+
+    Source: as Format.
+    Lesson: notebooks/21_stability.ipynb
     """
 
     sign: int
@@ -133,6 +136,7 @@ def split_bits(pattern: int, fmt: Format) -> Fields:
     Raises:
         ValueError: if the pattern has more bits than the format.
 
+    Source: as Format.
     Lesson: notebooks/21_stability.ipynb
     """
     if not 0 <= pattern < 2**fmt.bits:
@@ -143,7 +147,11 @@ def split_bits(pattern: int, fmt: Format) -> Fields:
 
 
 def join_bits(fields: Fields, fmt: Format) -> int:
-    """Put fields together to a pattern of bits; the inverse of split_bits."""
+    """Put fields together to a pattern of bits; the inverse of split_bits.
+
+    Source: as Format.
+    Lesson: notebooks/21_stability.ipynb
+    """
     head = fields.sign << fmt.exponent_bits | fields.exponent
     return head << fmt.mantissa_bits | fields.mantissa
 
@@ -161,6 +169,7 @@ def decode(pattern: int, fmt: Format) -> float:
     Raises:
         ValueError: if the pattern has more bits than the format.
 
+    Source: as Format; the rule is the table at the top of this file.
     Lesson: notebooks/21_stability.ipynb
     """
     f = split_bits(pattern, fmt)
@@ -216,6 +225,9 @@ def round_half_even(x: float) -> int:
 
     Returns:
         The whole number.
+
+    Source: IEEE 754-2008, section 4.3.1 (roundTiesToEven).
+    Lesson: notebooks/21_stability.ipynb
     """
     down = math.floor(x)
     rest = x - down  # exact
@@ -235,6 +247,7 @@ def spacing(value: float, fmt: Format) -> float:
     Raises:
         ValueError: if the value lies beyond the largest number.
 
+    Source: as Format.
     Lesson: notebooks/21_stability.ipynb
     """
     if not abs(value) <= fmt.largest:

@@ -42,6 +42,7 @@ def shrink_exactly(x: Tensor, share: float) -> Tensor:
 
     Args, Returns and Raises: those of shrink_gradient.
 
+    Source: as shrink_gradient.
     Lesson: notebooks/21_stability.ipynb
     """
     _check(share)

@@ -57,6 +57,7 @@ class Lion(ByHand):
     Raises:
         ValueError: if a setting is out of range.
 
+    Source: as lion_step.
     Lesson: notebooks/20b_adafactor.ipynb
     """
 

@@ -76,7 +76,8 @@ def train(
     Raises:
         NotFiniteError: if a loss or a gradient is not finite, before the weights change.
         SpikeError: with config.recovery, if the loss spikes and going back does not help.
-        ValueError: if the batches run out before the last step.
+        ValueError: if the batches run out before the last step; or if config.ledger is set and the
+            model is no bare Decoder.
 
     Lesson: notebooks/20a_adamw.ipynb
     """
@@ -98,11 +99,12 @@ def train(
             micro = [_next(source, state.step, device) for _ in range(n_passes)]
             state.n_batches += n_passes
             state.loss = 0.0
-            for (x, y), share in zip(micro, _shares(micro), strict=True):
-                with autocast(state.precision, device):
-                    loss = share * objective(model, x, y)
-                loss.backward()
-                state.loss += loss.item()
+            with report.watch():
+                for (x, y), share in zip(micro, _shares(micro), strict=True):
+                    with autocast(state.precision, device):
+                        loss = share * objective(model, x, y)
+                    loss.backward()
+                    state.loss += loss.item()
             norm = _clipped_norm(model, config, state, micro, recovery, folder)
             if recovery is not None and recovery.sees_spike(state, norm):
                 optimizer.zero_grad()
@@ -115,11 +117,12 @@ def train(
             state.step, state.n_tokens = state.step + 1, state.n_tokens + n_tokens
             report.step(
                 state.step,
+                optimizer,
                 loss=state.loss,
                 grad_norm=norm,
                 lr=lr,
                 n_tokens=n_tokens,
-                context=micro[0][0].shape[1],
+                shape=tuple(micro[0][0].shape),
             )
             state.interrupted = stop.requested and state.step < config.steps
             last = state.step == config.steps or state.interrupted
@@ -150,7 +153,8 @@ def _report(
 ) -> Reporter:
     precision = state.precision or "float32"
     every = config.log_every
-    return Reporter(model, config.steps, state.step, log_every=every, precision=precision, **told)
+    told = {**told, "log_every": every, "precision": precision, "ledger": config.ledger}
+    return Reporter(model, config.steps, state.step, **told)
 
 
 def _recovery(
@@ -199,7 +203,8 @@ def _next(source: Any, step: int, device: torch.device) -> tuple[Tensor, Tensor]
         x, y = next(source)
     except StopIteration:
         raise ValueError(
-            f"the batches ran out after step {step}; give an endless sampler, or fewer steps"
+            f"the batches ran out after step {step}: the data are shorter than the run. Give an "
+            "endless sampler (BatchSampler begins anew), or fewer steps"
         ) from None
     return x.to(device, non_blocking=True), y.to(device, non_blocking=True)
 

@@ -24,6 +24,9 @@ class ScalerConfig:
         growth: factor of the scale after `patience` steps without an overflow.
         backoff: factor after an overflow.
         patience: good steps in a row before the scale grows.
+
+    Source: as next_scale.
+    Lesson: notebooks/21_stability.ipynb
     """
 
     start: float = 2.0**16
@@ -49,6 +52,9 @@ class ScalerState:
     Attributes:
         scale: what the loss is multiplied by.
         good: steps since the last overflow or growth.
+
+    Source: as next_scale.
+    Lesson: notebooks/21_stability.ipynb
     """
 
     scale: float

@@ -5,13 +5,13 @@ short-lived temporaries come on top. A test counts the tensors of a real step an
 prediction to within 10 %.
 
 Shape letters: B batch, T positions, D model width, N and K query and key heads, H head width,
-    F feed-forward width, V vocabulary.
+    F feed-forward width, V vocabulary, E experts.
 """
 
 from dataclasses import dataclass
 
 from minillm.model import DecoderConfig
-from minillm.model.config import count_padding, count_parameters
+from minillm.model.config import count_matrix_parameters, count_padding, count_parameters
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class MemoryLedger:
         optimizer: AdamW's m and v, two numbers a weight.
         activations: what the blocks keep for the backward pass.
         loss: what the output matrix and the cross-entropy keep.
+        copies: the matrices of the blocks once more in 16 bits, which autocast keeps until the
+            backward pass; 0 without autocast.
     """
 
     parameters: int
@@ -31,15 +33,18 @@ class MemoryLedger:
     optimizer: int
     activations: int
     loss: int
+    copies: int = 0
 
     @property
     def total(self) -> int:
         """All of it, bytes. An upper bound: activations shrink while the gradients grow."""
-        return self.parameters + self.gradients + self.optimizer + self.activations + self.loss
+        weights = self.parameters + self.gradients + self.optimizer + self.copies
+        return weights + self.activations + self.loss
 
     def __str__(self) -> str:
         rows = [("parameters", self.parameters), ("gradients", self.gradients)]
         rows += [("optimizer", self.optimizer), ("activations", self.activations)]
+        rows += [("copies", self.copies)] if self.copies else []
         rows += [("loss", self.loss), ("total", self.total)]
         return "\n".join(f"{name:<12}{n / 1e6:>12,.1f} MB" for name, n in rows)
 
@@ -53,6 +58,7 @@ def memory_ledger(
     bytes_per_activation: int = 4,
     optimizer_numbers: int = 2,
     fused_loss: bool = True,
+    autocast: bool = False,
 ) -> MemoryLedger:
     """Predict the memory of a training step.
 
@@ -65,6 +71,8 @@ def memory_ledger(
         optimizer_numbers: numbers an optimizer keeps a weight; 2 for AdamW, 0 for plain SGD.
         fused_loss: the loss is causal_loss of a bare Decoder, which never stores the logits;
             otherwise they count, (B, T, V) in float32.
+        autocast: products run in bfloat16 while the weights stay in float32, as the loop's
+            precision "bfloat16" does; bytes_per_activation is not read then.
 
     Returns:
         The ledger, bytes.
@@ -85,12 +93,19 @@ def memory_ledger(
         )
     weights = (count_parameters(config) + count_padding(config)) * bytes_per_weight
     n_tokens, D, V = batch_size * T, config.d_model, config.vocab_size
+    wide, narrow = _kept(config, T, autocast)
+    a_token = (wide + narrow) * bytes_per_activation
+    copies = 0
+    if autocast:
+        a_token = 4 * wide + 2 * narrow
+        copies = 2 * count_matrix_parameters(config)
     if fused_loss:  # its own gradients, of the features and of the output matrix
-        loss = n_tokens * D * bytes_per_activation + V * D * bytes_per_weight
+        each = 4 if autocast else bytes_per_activation
+        loss = n_tokens * D * each + V * D * bytes_per_weight
     else:
-        loss = 4 * n_tokens * V
-    kept = n_tokens * bytes_per_activation * activation_numbers(config, T)
-    return MemoryLedger(weights, weights, optimizer_numbers * weights, kept, loss)
+        loss = 4 * n_tokens * V + (2 * (n_tokens + V) * D if autocast else 0)
+    optimizer = optimizer_numbers * weights
+    return MemoryLedger(weights, weights, optimizer, n_tokens * a_token, loss, copies)
 
 
 def activation_numbers(config: DecoderConfig, context: int | None = None) -> int:
@@ -99,6 +114,7 @@ def activation_numbers(config: DecoderConfig, context: int | None = None) -> int
         a norm:        its input and its output, D each; RMSNorm its middle result, D, as well
         attention:     q, k, v, the average twice (it is copied once): 3 N H + 2 K H, and N
         feed-forward:  2 F plain, 4 F gated
+        k experts:     k times that, their inputs and outputs, 2 D each, and 4 E of the router
 
     The readable attention keeps the weights, 2 N T, and keys and values for all query heads.
 
@@ -111,12 +127,40 @@ def activation_numbers(config: DecoderConfig, context: int | None = None) -> int
 
     Lesson: notebooks/22a_ledger.ipynb
     """
-    T = config.context if context is None else context
-    a, f, D, H = config.attention, config.feedforward, config.d_model, config.head_width
-    norm = 3 * D + 1 if config.norm.kind == "rmsnorm" else 2 * D + 2
-    heads = 3 * a.n_heads * H + 2 * a.key_heads * H + a.n_heads
+    return sum(_kept(config, config.context if context is None else context, autocast=False))
+
+
+def _kept(config: DecoderConfig, T: int, autocast: bool) -> tuple[int, int]:
+    """Numbers a token that the stack keeps: those in the weights' format, and in the products'.
+
+    Under autocast each product makes a 16-bit copy of its input and keeps that; without it the
+    products that read one norm share its output.
+    """
+    f, D = config.feedforward, config.d_model
+    norm = 2 * D + 1 if config.norm.kind == "rmsnorm" else D + 2  # without its output
+    n_norms = {"sandwich": 4}.get(config.norm.place, 1 if config.parallel else 2)
+    outside = config.norm.ends_the_stack + config.norm.embedding
+    wide = config.n_layers * n_norms * norm + outside * norm
+    wide += config.n_layers * config.attention.n_heads  # the sums of the softmax
+    inputs = (3 if f.experts is None else 4) + (2 if f.n_matrices == 3 else 1)
+    narrow = config.n_layers * (_heads(config, T) + _inner(config))
+    if autocast:
+        narrow += config.n_layers * inputs * D
+    else:
+        wide += config.n_layers * D * (1 if config.parallel else 2)
+    return wide + D * config.norm.ends_the_stack, narrow
+
+
+def _heads(config: DecoderConfig, T: int) -> int:
+    a, H = config.attention, config.head_width
     if a.implementation == "readable":
-        heads = 4 * a.n_heads * H + 2 * a.n_heads * T
-    inner = (4 if f.n_matrices == 3 else 2) * f.width
-    last = norm if config.norm.place == "pre" else 0
-    return config.n_layers * (2 * norm + heads + inner) + last
+        return 4 * a.n_heads * H + 2 * a.n_heads * T - a.n_heads
+    return 3 * a.n_heads * H + 2 * a.key_heads * H
+
+
+def _inner(config: DecoderConfig) -> int:
+    f, e = config.feedforward, config.feedforward.experts
+    one = (4 if f.n_matrices == 3 else 2) * f.width
+    if e is None:
+        return one
+    return e.n_active * one + 2 * e.top_k * config.d_model + 4 * e.n_experts

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,19 @@ class MetricsFile:
         """Append one record, which must have a "step"."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(_line(record))
+
+
+def log_to_all(*logs: Callable[[dict[str, Any]], object]) -> Callable[[dict[str, Any]], None]:
+    """Make one `log=` of several: each is called with every record, in the order given.
+
+    Lesson: notebooks/20a_adamw.ipynb
+    """
+
+    def log(record: dict[str, Any]) -> None:
+        for each in logs:
+            each(record)
+
+    return log
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:

@@ -151,6 +151,7 @@ class Muon(ByHand):
     Raises:
         ValueError: if a setting is out of range, or an orthogonal group holds what is no matrix.
 
+    Source: as muon_step; the split as muon_groups.
     Lesson: notebooks/20b_adafactor.ipynb
     """
 
@@ -216,8 +217,8 @@ def muon_groups(
 ) -> list[dict[str, Any]]:
     """Split the parameters of a model into those for Muon and those for AdamW.
 
-    Muon gets the matrices, but for tables and the output matrix: a row of theirs belongs to one
-    token, and most rows have no gradient in a step; an orthogonal step would move them all.
+    Muon gets the matrices, but for tables and the output matrix. Its author leaves those to AdamW:
+    for the embedding that follows from a theory of norms, for the output matrix from trials alone.
 
     Args:
         model: any module; frozen parameters are left out.

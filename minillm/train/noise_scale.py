@@ -22,6 +22,9 @@ class NoiseParts:
     Attributes:
         signal: of |G|^2; may come out negative from a single step.
         noise: of tr(Sigma), for one example.
+
+    Source: McCandlish et al. 2018, arXiv:1812.06162, section 2.2; the estimates: appendix A.1.
+    Lesson: notebooks/20b_adafactor.ipynb
     """
 
     signal: float
@@ -111,6 +114,8 @@ def flat_gradient(params: Iterable[Tensor]) -> Tensor:
 
     Raises:
         ValueError: if none has a gradient.
+
+    Lesson: notebooks/20b_adafactor.ipynb
     """
     grads = [p.grad.detach().flatten().double() for p in params if p.grad is not None]
     if not grads:

@@ -15,16 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-
-def _check_settings(lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
-    if not (math.isfinite(lr) and lr >= 0):
-        raise ValueError(f"lr must be finite and not negative, got {lr}")
-    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-        raise ValueError(f"betas must be two numbers in [0, 1), got {betas}")
-    if not (math.isfinite(eps) and eps > 0):
-        raise ValueError(f"eps must be positive, got {eps}; 1e-8 is usual")
-    if not (math.isfinite(weight_decay) and weight_decay >= 0):
-        raise ValueError(f"weight_decay must be finite and not negative, got {weight_decay}")
+from minillm.train.by_hand import check_betas, check_not_negative, check_positive
 
 
 def adamw_step(
@@ -131,7 +122,9 @@ class AdamW(torch.optim.Optimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**defaults, "foreach": foreach})
         for group in self.param_groups:
-            _check_settings(group["lr"], group["betas"], group["eps"], group["weight_decay"])
+            check_betas(group["betas"])
+            check_positive(eps=group["eps"])
+            check_not_negative(lr=group["lr"], weight_decay=group["weight_decay"])
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from minillm.train.adafactor import Adafactor
 from minillm.train.adam import Adam
-from minillm.train.by_hand import check_memory, check_not_negative, check_positive
+from minillm.train.by_hand import check_betas, check_memory, check_not_negative, check_positive
 from minillm.train.lion import Lion
 from minillm.train.muon import Muon, muon_groups
 from minillm.train.optimizer import AdamW
@@ -49,8 +49,7 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"optimizer.kind must be one of {', '.join(KINDS)}; got {self.kind!r}")
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas must be two numbers in [0, 1), got {self.betas}")
+        check_betas(self.betas)
         check_not_negative(lr=self.lr, weight_decay=self.weight_decay)
         check_positive(eps=self.eps)
         check_memory(momentum=self.momentum)

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -15,6 +16,7 @@ from tqdm.auto import tqdm
 from minillm.model import DecoderConfig
 from minillm.model.config import flops_per_token
 from minillm.train.flops import peak_flops, utilisation
+from minillm.train.ledger import StepLedger
 from minillm.train.metrics import format_record
 from minillm.train.rewind import Rewind
 
@@ -33,6 +35,10 @@ class Reporter:
         bytes_per_token: of the text, to express the loss in bits per byte; None leaves it out.
         log: is called with the record of every step; None keeps none.
         progress: show bar and lines.
+        ledger: count the first step, and log it beside what was predicted.
+
+    Raises:
+        ValueError: with ledger, if the model is no bare Decoder.
     """
 
     def __init__(
@@ -46,10 +52,12 @@ class Reporter:
         bytes_per_token: float | None,
         log: Log | None,
         progress: bool,
+        ledger: bool = False,
     ) -> None:
         self.n_steps, self.log_every = n_steps, log_every
         self.bytes_per_token, self.log, self.progress = bytes_per_token, log, progress
         self.config = getattr(model, "config", None)
+        self.ledger = StepLedger(model, precision) if ledger else None
         self.peak = None
         if isinstance(self.config, DecoderConfig):
             self.peak = peak_flops(next(model.parameters()).device, precision)
@@ -67,21 +75,36 @@ class Reporter:
         """Start the clock of a step."""
         self.began = time.perf_counter()
 
+    def watch(self) -> AbstractContextManager[None]:
+        """Count what a step computes within this context, if that is asked for and still to do."""
+        return nullcontext() if self.ledger is None else self.ledger.watch()
+
     def step(
-        self, step: int, *, loss: float, grad_norm: float, lr: float, n_tokens: int, context: int
+        self,
+        step: int,
+        optimizer: torch.optim.Optimizer,
+        *,
+        loss: float,
+        grad_norm: float,
+        lr: float,
+        n_tokens: int,
+        shape: tuple[int, ...],
     ) -> None:
-        """Stop the clock, and report the step: loss in nats a token, n_tokens read in it."""
+        """Stop the clock, and report the step: loss in nats a token, n_tokens read in passes of
+        shape (B, T)."""
         speed = n_tokens / (time.perf_counter() - self.began)
         nats_per_byte = loss / self.bytes_per_token if self.bytes_per_token else None
-        record = {
+        record: dict[str, Any] = {
             "step": step,
             "loss": loss,
             "bits_per_byte": nats_per_byte / math.log(2) if nats_per_byte is not None else None,
             "tokens_per_second": round(speed, 1),
-            "utilisation": self._utilisation(speed, context),
+            "utilisation": self._utilisation(speed, shape[1]),
             "lr": lr,
             "grad_norm": grad_norm,
         }
+        if self.ledger is not None:
+            record["ledger"] = self._close_ledger(step, optimizer, n_tokens, shape)
         if self.log is not None:
             self.log(record)
         self.bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
@@ -113,6 +136,17 @@ class Reporter:
         """Print a line above the bar."""
         if self.progress:
             tqdm.write(line)
+
+    def _close_ledger(
+        self, step: int, optimizer: torch.optim.Optimizer, n_tokens: int, shape: tuple[int, ...]
+    ) -> dict[str, dict[str, int]]:
+        """Tell what the step took, beside what was predicted; later steps are not counted."""
+        assert self.ledger is not None
+        entries = self.ledger.close(optimizer, n_tokens, shape)
+        self.ledger = None
+        told = "; ".join(map(str, entries))
+        self.say(f"step {step:>{len(str(self.n_steps))}}/{self.n_steps} | {told}")
+        return {e.what: {"predicted": e.predicted, "measured": e.measured} for e in entries}
 
     def _utilisation(self, tokens_per_second: float, context: int) -> float | None:
         """The share of the peak, or None where it is not known or cannot be."""

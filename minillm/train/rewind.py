@@ -26,6 +26,9 @@ class RewindConfig:
         widen: each time it comes again, `back` and `skip` are multiplied by this.
         tries: rewinds for the same spike; then the run gives up.
         lr_factor: the learning rate of the rest of the run is multiplied by this, each time.
+
+    Source: as decide; `near`, `widen` and `tries` are ours.
+    Lesson: notebooks/21_stability.ipynb
     """
 
     back: int = 100
@@ -54,6 +57,9 @@ class Mark:
     Attributes:
         step: updates done.
         position: batches read.
+
+    Source: as decide.
+    Lesson: notebooks/21_stability.ipynb
     """
 
     step: int
@@ -70,6 +76,9 @@ class RewindState:
         n_rewinds: rewinds of the run.
         lr_factor: the learning rate over that of the schedule.
         skipped: ranges of batches that were never trained on, or whose training was undone.
+
+    Source: as decide.
+    Lesson: notebooks/21_stability.ipynb
     """
 
     spike: int | None = None
@@ -90,6 +99,9 @@ class Rewind:
         mark: the checkpoint. All younger ones belong to a branch that is given up.
         position: of the next batch.
         lr_factor: of the learning rate from here on, over that of the schedule.
+
+    Source: as decide.
+    Lesson: notebooks/21_stability.ipynb
     """
 
     mark: Mark
@@ -108,6 +120,9 @@ class GiveUp:
 
     Attributes:
         reason: what a person should read, with the remedies that are left.
+
+    Source: as decide.
+    Lesson: notebooks/21_stability.ipynb
     """
 
     reason: str
@@ -177,7 +192,11 @@ def decide(
 
 
 def is_skipped(state: RewindState, position: int) -> bool:
-    """Say whether the batch at a position has no part in the weights of the present branch."""
+    """Say whether the batch at a position has no part in the weights of the present branch.
+
+    Source: as decide.
+    Lesson: notebooks/21_stability.ipynb
+    """
     return any(first <= position < last for first, last in state.skipped)
 
 

@@ -57,6 +57,8 @@ class TrainConfig:
         decay_steps: updates of the fall at the end; read by "wsd" only.
         ramp: tokens of a batch as they grow; replaces accumulate, in whole forward passes.
         recovery: what to do about a spike of the loss; None goes on, as if nothing had happened.
+        ledger: count FLOPs and memory of the first step, and log them beside the prediction; see
+            ledger.py. Costs a few seconds once.
     """
 
     steps: int = 1000
@@ -75,6 +77,7 @@ class TrainConfig:
     decay_steps: int = 0
     ramp: LinearRamp | None = None
     recovery: RecoveryConfig | None = None
+    ledger: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "context", "accumulate"):

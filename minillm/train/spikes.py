@@ -27,6 +27,9 @@ class SpikeConfig:
         sure: robust units of the loss for a spike; not below warn.
         patience: steps in a row that must be as high as that, before it is called a spike.
         floor: least robust unit, as a share of the median of the loss; for curves without noise.
+
+    Source: as SpikeMonitor; the thresholds are ours.
+    Lesson: notebooks/21_stability.ipynb
     """
 
     window: int = 64
@@ -60,6 +63,9 @@ class Verdict:
         since: of a spike, its first step; else the step itself.
         loss_units: how far the loss lies above the median, in robust units; 0 while it learns.
         norm_units: likewise the logarithm of the gradient norm.
+
+    Source: as SpikeMonitor.
+    Lesson: notebooks/21_stability.ipynb
     """
 
     kind: str

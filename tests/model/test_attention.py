@@ -149,6 +149,15 @@ def test_scores_are_summed_in_float32(attend):
     torch.testing.assert_close(out.float(), wanted, rtol=2**-7, atol=2**-7)
 
 
+@BOTH
+def test_under_autocast_bfloat16_hides_the_future_too(attend):
+    torch.manual_seed(6)
+    q, k, v = (torch.randn(2, 2, 5, 8) for _ in range(3))
+    with torch.autocast("cpu", torch.bfloat16):
+        out = attend(q, k, v, causal=True)
+    torch.testing.assert_close(out.float(), attention(q, k, v, causal=True), rtol=0, atol=0.03)
+
+
 def test_the_gradients_of_the_twins_agree():
     ours, theirs = ([t.requires_grad_() for t in qkv()] for _ in range(2))
     g = torch.randn(2, 4, 5, 6, dtype=torch.float64)
