@@ -1,13 +1,15 @@
 """Bands: where the loss curves of healthy runs lie, so that a reader can place their own.
 
-`python -m minillm.recipes bands` makes `data/bands/00_tour.json` again: the run of lesson 00 with
-other seeds. Each run goes to `data/results/bands/00_tour/` as soon as it is done, and a run that
-is there is not made again.
+`python -m minillm.recipes bands` makes the bands of lessons 00 and 20a again. `00_tour.json` is the
+run of lesson 00 with other seeds: each run goes to `data/results/bands/00_tour/` as soon as it is
+done, and a run that is there is not made again. `20a_adamw.json` comes from the healthy runs of the
+study broken_runs, which `python -m minillm.recipes records broken_runs` makes.
 """
 
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ TOUR_KINDS = ("feeling", "who_did", "where_person")
 _CHOSEN = cattrs.Converter(omit_if_default=True)
 WINDOW = 50
 """A point of a band is the mean loss of so many steps; single batches jump too much."""
+ALLOWED = 2
+"""So many points outside may be chance; a run with more of them is flagged."""
 
 
 def tour_settings() -> tuple[TrainConfig, OptimizerConfig]:
@@ -146,6 +150,28 @@ def band_of(curves: list[dict[int, float]], level: float = 0.99) -> dict[str, An
     }
 
 
+def outside(curve: Mapping[int, float], known: Mapping[str, Any]) -> list[int]:
+    """Say at which steps a run leaves its band; more than ALLOWED of them flag it.
+
+    Args:
+        curve: step -> loss, smoothed as the band was; steps that the band lacks are passed over.
+        known: a band, as band_of gives it and data/bands/ holds it.
+
+    Returns:
+        The steps below low or above high, rising. A loss that is NaN lies outside.
+
+    Raises:
+        ValueError: if the curve has none of the band's steps.
+
+    Lesson: notebooks/20a_adamw.ipynb
+    """
+    points = zip(known["steps"], known["low"], known["high"], strict=True)
+    met = [(step, low, high) for step, low, high in points if step in curve]
+    if not met:
+        raise ValueError(f"the curve has none of the band's steps {known['steps'][:5]} ...")
+    return [step for step, low, high in met if not low <= curve[step] <= high]
+
+
 def chosen(config: Any) -> Any:
     """The fields of a config that differ from their defaults, by name, at every depth.
 
@@ -179,5 +205,37 @@ def make_tour_band(data: Path = DATA) -> Path:
     target = data / "bands" / "00_tour.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     found = band_of(curves) | {"config_hash": key}
+    target.write_text(json.dumps(found) + "\n", encoding="utf-8")
+    return target
+
+
+def adamw_hash() -> str:
+    """A hash of everything that the curve of lesson 20a depends on but its seed."""
+    from minillm.recipes.studies import broken_runs, feedforward_kinds, rate_sensitivity
+
+    text = (rate_sensitivity.CORPUS, rate_sensitivity.TRAIN_BYTES, rate_sensitivity.TEST_BYTES)
+    shape = chosen(feedforward_kinds.model_config("swiglu"))
+    run = (chosen(rate_sensitivity.SMALL), rate_sensitivity.BETAS, broken_runs.HEALTHY)
+    told = [shape, *run, text, broken_runs.WINDOW]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def make_adamw_band(data: Path = DATA) -> Path:
+    """Write the band of lesson 20a from the recorded healthy runs of broken_runs.
+
+    Raises:
+        ValueError: if the healthy runs are not all recorded, or with other settings or code.
+    """
+    from minillm.recipes.records import missing
+    from minillm.recipes.studies import broken_runs
+
+    if wanted := [seed for arm, seed in missing(broken_runs.JOB) if arm == "healthy"]:
+        raise ValueError(
+            f"the healthy runs of seeds {wanted} are missing or stale; first: "
+            "python -m minillm.recipes records broken_runs"
+        )
+    target = data / "bands" / "20a_adamw.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    found = broken_runs.lesson_band(target) | {"config_hash": adamw_hash()}
     target.write_text(json.dumps(found) + "\n", encoding="utf-8")
     return target

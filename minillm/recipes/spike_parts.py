@@ -25,6 +25,8 @@ class PoisonedBatches:
     Attributes:
         place: of the next batch, counted over everything that was read or left out.
         n_read: batches that were read.
+
+    Lesson: notebooks/21_stability.ipynb
     """
 
     def __init__(self, inner: BatchSampler, first: int, n: int, kind: str, seed: int) -> None:
@@ -59,6 +61,8 @@ def broken(x: Tensor, y: Tensor, kind: str, seed: int) -> tuple[Tensor, Tensor]:
 
     Raises:
         ValueError: if the kind is unknown.
+
+    Lesson: notebooks/21_stability.ipynb
     """
     if kind == "shifted":
         return x, (y + 1) % 256
@@ -77,8 +81,11 @@ def _generator(seed: int) -> torch.Generator:
 def norm_queries_and_keys(model: Decoder) -> None:
     """Divide every query and key by its root mean square, head by head (QK-norm).
 
-    No score can then be larger than sqrt(H). Done by hooks, from outside; without the gain that
-    Dehghani et al. 2023, arXiv:2302.05442, section 2, learn.
+    No score can then be larger than sqrt(H). Done by hooks, from outside; without the gain that the
+    source learns.
+
+    Source: Dehghani et al. 2023, arXiv:2302.05442, section 2.
+    Lesson: notebooks/21_stability.ipynb
     """
     H = model.config.head_width
 
@@ -94,6 +101,7 @@ def z_loss(model: nn.Module, x: Tensor, y: Tensor, weight: float = 1e-4) -> Tens
     """Cross-entropy, plus weight times the mean of log^2 Z, Z the sum under the softmax.
 
     Source: Chowdhery et al. 2022 (PaLM), arXiv:2204.02311, section 5, with this weight.
+    Lesson: notebooks/21_stability.ipynb
     """
     logits = model(x)  # (B, T, V)
     log_z = logits.logsumexp(dim=-1)  # (B, T)
