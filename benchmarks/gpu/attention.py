@@ -11,7 +11,6 @@ prints what it finds there. Without a GPU it says so in one line and exits with 
 
 import json
 import math
-import platform
 import statistics
 import sys
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.compare import commit
+from benchmarks.gpu.record import provenance as record_of
 from minillm.model import attention, fast_attention
 
 RESULTS = Path(__file__).resolve().parents[2] / "data" / "results" / "attention_gpu"
@@ -105,7 +104,7 @@ def measure(tokens: int) -> dict[str, float | int | None]:
     }
 
 
-def provenance(gpu: str) -> dict[str, object]:
+def provenance() -> dict[str, object]:
     """What must be known to make the run again: config, seed, machine, versions, commit."""
     config = {
         "lengths": LENGTHS,
@@ -117,19 +116,7 @@ def provenance(gpu: str) -> dict[str, object]:
         "timed": "forward and backward, median",
         "repeats": REPEATS,
     }
-    versions = {
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-        "python": platform.python_version(),
-    }
-    machine = {"gpu": gpu, "system": platform.system()}
-    return {
-        "config": config,
-        "seed": SEED,
-        "machine": machine,
-        "versions": versions,
-        "commit": commit(),
-    }
+    return record_of(config, SEED, toy=False)
 
 
 def main() -> int:
@@ -149,7 +136,7 @@ def main() -> int:
         print(json.dumps(row), flush=True)
         torch.cuda.empty_cache()
     gpu = torch.cuda.get_device_name()
-    record = provenance(gpu) | {"relative_difference": right, "measured": measured}
+    record = provenance() | {"relative_difference": right, "measured": measured}
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{gpu.replace(' ', '-')}_torch-{torch.__version__.split('+')[0]}.json"
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

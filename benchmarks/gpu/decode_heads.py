@@ -11,7 +11,6 @@ prints what it finds there. Without a GPU it says so in one line and exits with 
 """
 
 import json
-import platform
 import statistics
 import sys
 from collections.abc import Callable
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.compare import commit
+from benchmarks.gpu.record import provenance as record_of
 from minillm.model import decode_attention, fast_attention
 
 RESULTS = Path(__file__).resolve().parents[2] / "data" / "results" / "decode_heads_gpu"
@@ -88,7 +87,7 @@ def measure(batch: int, n_kv_heads: int) -> dict[str, float]:
     return row | {"rows_gb_per_s": round(2 * k.nbytes / median["rows"] / 1e6, 1)}
 
 
-def provenance(gpu: str) -> dict[str, object]:
+def provenance() -> dict[str, object]:
     """What must be known to make the run again: config, seed, machine, versions, commit."""
     config = {
         "n_heads": N_HEADS,
@@ -98,19 +97,7 @@ def provenance(gpu: str) -> dict[str, object]:
         "repeats": REPEATS,
         "steps": STEPS,
     }
-    versions = {
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-        "python": platform.python_version(),
-    }
-    machine = {"gpu": gpu, "system": platform.system()}
-    return {
-        "config": config,
-        "seed": SEED,
-        "machine": machine,
-        "versions": versions,
-        "commit": commit(),
-    }
+    return record_of(config, SEED, toy=False)
 
 
 @torch.inference_mode()
@@ -130,7 +117,7 @@ def main() -> int:
             print(json.dumps(row), flush=True)
             torch.cuda.empty_cache()
     gpu = torch.cuda.get_device_name()
-    record = provenance(gpu) | {"relative_difference": right, "measured": measured}
+    record = provenance() | {"relative_difference": right, "measured": measured}
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{gpu.replace(' ', '-')}_torch-{torch.__version__.split('+')[0]}.json"
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -15,7 +15,6 @@ for lesson 16b to print. Without a GPU or triton it says so in one line and exit
 
 import functools
 import json
-import platform
 import statistics
 import sys
 from collections.abc import Callable
@@ -24,8 +23,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.compare import commit
 from benchmarks.gpu.attention import milliseconds, peak_gib
+from benchmarks.gpu.record import provenance as record_of
 from minillm.model import attention, fast_attention, flash_attention
 from minillm.model.flash_triton import flash_attention_triton
 
@@ -94,22 +93,13 @@ def measure(tokens: int) -> dict[str, object]:
     return row
 
 
-def provenance(gpu: str) -> dict[str, object]:
+def provenance() -> dict[str, object]:
     """What must be known to make the run again: config, seed, machine, versions, commit."""
     import triton
 
     config = {"lengths": LENGTHS, "n_heads": N_HEADS, "head_width": HEAD_WIDTH, "batch": 1}
     config |= {"dtype": "bfloat16", "causal": True, "repeats": REPEATS, "tile": TILE}
-    versions = {"torch": torch.__version__, "cuda": torch.version.cuda}
-    versions |= {"triton": triton.__version__, "python": platform.python_version()}
-    machine = {"gpu": gpu, "system": platform.system()}
-    return {
-        "config": config,
-        "seed": SEED,
-        "machine": machine,
-        "versions": versions,
-        "commit": commit(),
-    }
+    return record_of(config, SEED, toy=False, versions={"triton": triton.__version__})
 
 
 def main() -> int:
@@ -132,7 +122,7 @@ def main() -> int:
         print(json.dumps(row), flush=True)
         torch.cuda.empty_cache()
     gpu = torch.cuda.get_device_name()
-    record = provenance(gpu) | {"relative_difference": differences, "measured": measured}
+    record = provenance() | {"relative_difference": differences, "measured": measured}
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{gpu.replace(' ', '-')}_torch-{torch.__version__.split('+')[0]}.json"
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -56,7 +56,7 @@ def main() -> int:
         measured.append(row := measure(tokens))
         print(json.dumps(row), flush=True)
     gpu = torch.cuda.get_device_name()
-    record = provenance(gpu) | {"measured": measured}
+    record = provenance() | {"measured": measured}
     record["config"] = {"lengths": LENGTHS, "n_heads": N_HEADS, "head_width": HEAD_WIDTH}
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{gpu.replace(' ', '-')}_torch-{torch.__version__.split('+')[0]}.json"
