@@ -96,7 +96,9 @@ def clean(
 
 @app.command()
 def plan(
-    recipe: Annotated[str, typer.Argument(help="a run (laptop) or a model (llama_7b, gpt2_124m)")],
+    recipe: Annotated[
+        str | None, typer.Argument(help="a run (laptop) or a model (llama_7b)")
+    ] = None,
     overrides: Overrides = None,
     memory_gb: Annotated[
         float | None, typer.Option(help="memory to fit into, GB; default: this machine's")
@@ -105,11 +107,29 @@ def plan(
         float | None,
         typer.Option(help="training tokens; default: the run's own, else 20 a parameter"),
     ] = None,
+    flops: Annotated[
+        float | None, typer.Option(help="instead of a recipe: a budget, such as 1e21")
+    ] = None,
+    law: Annotated[
+        str | None, typer.Option(help="of the budget, such as besiroglu or kaplan; default: all")
+    ] = None,
+    gpu: Annotated[str, typer.Option(help="for the time a budget takes: H100, A100 ...")] = "H100",
+    n_gpus: Annotated[int, typer.Option(help="how many of them")] = 8,
+    mfu: Annotated[float, typer.Option(help="share of their peak that is reached")] = 0.4,
 ) -> None:
-    """Print parameters, FLOPs and memory of a run, and whether it fits, without building it."""
+    """Print what a run costs, and whether it fits; or with --flops what a budget buys."""
     from minillm.recipes import find_plan
+    from minillm.recipes.spend import spend
 
-    typer.echo(find_plan(recipe, overrides or [], memory_gb=memory_gb, n_tokens=n_tokens).report())
+    if (recipe is None) == (flops is None):
+        raise ValueError(
+            "name a recipe (minillm plan laptop) or a budget (minillm plan --flops 1e21)"
+        )
+    if flops is not None:
+        typer.echo(spend(flops, law, gpu=gpu, n_gpus=n_gpus, utilisation=mfu).report())
+    elif recipe is not None:
+        found = find_plan(recipe, overrides or [], memory_gb=memory_gb, n_tokens=n_tokens)
+        typer.echo(found.report())
 
 
 @app.command()

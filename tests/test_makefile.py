@@ -82,12 +82,9 @@ def test_targets_reach_what_they_name():
 
 
 @needs_make
-@pytest.mark.parametrize("target", ["base"])
-def test_what_is_not_built_yet_says_so_and_fails(target):
-    done = make(target)
-    assert done.returncode != 0
-    assert done.stderr.startswith(f"make {target}: ")
-    assert done.stdout == ""
+def test_base_trains_small_unless_another_is_named():
+    assert "-m minillm.recipes base --name small" in make("-n", "base").stdout
+    assert "-m minillm.recipes base --name medium" in make("-n", "base", "NAME=medium").stdout
 
 
 @needs_make

@@ -1,8 +1,14 @@
-"""Make again what the course ships: `python -m minillm.recipes base-tiny`, `bands` or `records`."""
+"""Make again what the course ships: `python -m minillm.recipes`, and what of it."""
 
 import sys
 
-USAGE = "usage: python -m minillm.recipes base-tiny | bands | records [STUDY ... | all]"
+USAGE = """usage: python -m minillm.recipes WHAT, where WHAT is
+  base-tiny                   train draft and tiny again
+  base [--name small|medium]  train a base model of lesson 27, or go on with it, and publish it
+  predict NAME                write the loss that is expected of it, before the run
+  measure NAME                stories and bits per byte of a shipped model, into data/results/base
+  bands                       make the bands of the lessons' curves
+  records [STUDY ... | all]   make what is missing of the studies"""
 
 
 def records(names: list[str]) -> None:
@@ -17,6 +23,15 @@ def records(names: list[str]) -> None:
             record(job)
 
 
+def _name(arguments: list[str]) -> str:
+    """The name behind --name; small where nothing is said."""
+    if not arguments:
+        return "small"
+    if len(arguments) == 2 and arguments[0] == "--name":
+        return arguments[1]
+    raise ValueError(f"did not understand {' '.join(arguments)!r}; write base --name small")
+
+
 def main(arguments: list[str]) -> None:
     """Do the one thing that is asked for."""
     if arguments == ["base-tiny"]:
@@ -24,9 +39,22 @@ def main(arguments: list[str]) -> None:
 
         make_base_tiny()
     elif arguments == ["bands"]:
-        from minillm.recipes.bands import make_tour_band
+        from minillm.recipes.bands import make_adamw_band, make_tour_band
 
         print(make_tour_band())
+        print(make_adamw_band())
+    elif arguments[:1] == ["base"]:
+        from minillm.recipes.base_models import make_base
+
+        print(make_base(_name(arguments[1:])))
+    elif arguments[:1] == ["predict"] and len(arguments) == 2:
+        from minillm.recipes.base_prediction import write_prediction
+
+        print(write_prediction(arguments[1]))
+    elif arguments[:1] == ["measure"] and len(arguments) == 2:
+        from minillm.recipes.base_models import measure_base
+
+        print(measure_base(arguments[1]))
     elif arguments[:1] == ["records"]:
         records(arguments[1:])
     else:

@@ -6,6 +6,7 @@ no training run of the course reads, and stands in each manifest.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +101,20 @@ def measure(
     return found
 
 
-def publish(run_folder: str | Path, name: str, into: Path = CHECKPOINTS) -> dict[str, Any]:
+def publish(
+    run_folder: str | Path,
+    name: str,
+    into: Path = CHECKPOINTS,
+    *,
+    more: Callable[[Decoder, Tokenizer], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Store a trained run as a base model, if it is better than the one that is there.
 
     Args:
         run_folder: folder of a run, with `last/` in it.
         name: of the base model.
         into: where base models lie.
+        more: called with the model as it is stored; what it returns joins the manifest.
 
     Returns:
         What was measured, by language.
@@ -129,6 +137,7 @@ def publish(run_folder: str | Path, name: str, into: Path = CHECKPOINTS) -> dict
             )
     manifest = {k: v for k, v in load_checkpoint(source).manifest.items() if k != "files"}
     manifest |= {"name": name, "measured": measured, "stored_as": "float16"}
+    manifest |= more(model, tokenizer) if more is not None else {}
     save_checkpoint(into / name, model.half(), manifest=manifest)
     return measured
 

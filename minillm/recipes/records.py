@@ -188,23 +188,28 @@ def record(
 
     wanted = [(arm, seed) for arm, seed in missing(job, results) if not seeds or seed in seeds]
     for arm, seed in tqdm(wanted, desc=job.name, unit=" runs", disable=not progress):
-        began = time.process_time()
-        measured = dict(job.run(job.arms[arm], seed))
-        note = {
-            "job": job.name,
-            "arm": arm,
-            "seed": seed,
-            "config": _plain(job.arms[arm]),
-            "code_sha256": code_sha256(job),
-            "machine": machine(),
-            "versions": versions(),
-            "commit": commit(),
-            "date": time.strftime("%Y-%m-%d"),
-            "cpu_seconds": round(time.process_time() - began, 1),
-            "measured": measured,
-        }
-        write_note(_path(job, arm, seed, results), note)
+        record_run(job, arm, seed, results)
     return len(wanted)
+
+
+def record_run(job: Job, arm: str, seed: int, results: Path = RESULTS) -> None:
+    """Carry out one run of a study, whatever is recorded of it, and write it down."""
+    began = time.process_time()
+    measured = dict(job.run(job.arms[arm], seed))
+    note = {
+        "job": job.name,
+        "arm": arm,
+        "seed": seed,
+        "config": _plain(job.arms[arm]),
+        "code_sha256": code_sha256(job),
+        "machine": machine(),
+        "versions": versions(),
+        "commit": commit(),
+        "date": time.strftime("%Y-%m-%d"),
+        "cpu_seconds": round(time.process_time() - began, 1),
+        "measured": measured,
+    }
+    write_note(_path(job, arm, seed, results), note)
 
 
 def write_note(path: Path, note: Mapping[str, Any]) -> None:

@@ -22,7 +22,12 @@ class DataConfig:
     seed: int = 0
     """Seed of the shuffle of the documents."""
 
+    packing: str = "overlap"
+    """How documents become rows: `overlap` or `once`; see `minillm/recipes/tokens.py`."""
+
     def __post_init__(self) -> None:
+        if self.packing not in ("overlap", "once"):
+            raise ValueError(f"data.packing must be overlap or once, got {self.packing!r}")
         if not self.mixture:
             raise ValueError('mixture is empty; name at least one, as (("stories-en", 1000000),)')
         for name, n_bytes in self.mixture:

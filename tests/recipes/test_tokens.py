@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from minillm.recipes import DataConfig, find_tokenizer, prepare_rows
-from minillm.recipes.tokens import documents, pack_rows
+from minillm.recipes.tokens import (
+    documents,
+    pack_once,
+    pack_rows,
+    part_texts,
+    split_documents,
+)
 from minillm.tokenizer import Tokenizer, course_tokenizer
 
 
@@ -99,3 +105,52 @@ def test_clear_errors(small_run, change):
         DataConfig(mixture=(("prose", 0),))
     with pytest.raises(ValueError, match="between 0 and 1, got 1"):
         DataConfig(validation_share=1)
+
+
+def once(encoded, row, end=9):
+    return [r.tolist() for r in pack_once(encoded, end, row)]
+
+
+def test_once_tears_a_document_and_reads_it_again_whole():
+    assert once([[1, 2, 3], [4, 5, 6], [7]], row=6) == [[1, 2, 3, 9, 4, 5], [4, 5, 6, 9, 7, 9]]
+    assert once([[1, 2], [3, 4, 5]], row=3) == [[1, 2, 9], [3, 4, 5]]  # an end fills no row
+    assert once([list(range(10, 20)), [1, 2]], row=4)[:2] == [[10, 11, 12, 13], [14, 15, 16, 17]]
+
+
+def test_once_holds_every_document_that_fits_whole_in_one_row():
+    rng = np.random.default_rng(0)
+    encoded = [[*rng.integers(10, 99, rng.integers(1, 12)).tolist(), i + 100] for i in range(60)]
+    rows = once([*encoded, [1] * 30], row=16)
+    for ids in encoded:
+        wanted = [*ids, 9]
+        places = [(r, r.index(ids[-1])) for r in rows if ids[-1] in r]
+        assert any(r[at - len(ids) + 1 : at + 2] == wanted for r, at in places)
+
+
+def test_tales_are_not_the_stories_of_the_questions():
+    tales, stories = documents("tales-en", 9_000), documents("stories-en", 9_000, progress=False)
+    assert len(tales) == 10
+    assert not set(tales) & set(stories)
+    assert documents("tales-en", 4_000) == tales[:4]
+    assert len(documents("tales-zh", 1)) == 1
+
+
+@pytest.mark.parametrize("corpus", ["tales-zh", "questions-en", "prose"])
+def test_the_texts_of_a_part_are_those_of_the_rows(corpus):
+    data = DataConfig(
+        mixture=(("tales-zh", 9_000), ("prose", 9_000), ("questions-en", 9_000)),
+        validation_share=0.2,
+    )
+    split = split_documents(data, progress=False)
+    found = part_texts(data, corpus)
+    for part in ("validation", "train"):
+        wanted = [text for name, text in split[part] if name == corpus]
+        assert sorted(found[part]) == sorted(wanted)
+    assert found["train"]
+    with pytest.raises(ValueError, match="the run reads no 'code'"):
+        part_texts(data, "code")
+
+
+def test_an_unknown_packing_is_refused():
+    with pytest.raises(ValueError, match="packing must be overlap or once, got 'tight'"):
+        DataConfig(packing="tight")
