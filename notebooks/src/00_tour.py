@@ -260,7 +260,7 @@ print(fill(samples["before"], 76))
 # the loss falls (its **gradient**, 梯度), and move all of them a little in that direction. One such
 # round is a **step**; the rows of one step are a **batch** (批).
 #
-# > **Taken on trust until lesson 20: the recipe.** How far to move (the *learning rate*, 学习率, which
+# > **Taken on trust until [lesson 20a](20a_adamw.ipynb): the recipe.** How far to move (the *learning rate*, 学习率, which
 # > first rises and then falls), how to weigh past gradients (AdamW), and when to cut them. The values
 # > are ordinary ones for a model this small; they are kept in the package, because the recorded runs of
 # > section 8 use the same. The loop is `minillm/train/loop.py`, one page.
@@ -649,7 +649,7 @@ assert unshifted[-1] < 0.5 * losses[59] and too_slow[-1] > 1.5 * losses[59]
 # | starts far above the uniform guess | logits too large at the start; wrong vocabulary size | the first loss beside log V |
 # | stays at the uniform guess | learning rate far too small; gradients not applied | is a parameter different after a step? |
 # | falls to almost 0 within some steps | targets not shifted; the future leaks in | print x and y; the leak test of lesson 09 |
-# | falls, then jumps up or becomes *nan* | learning rate too large, no warm-up or clipping | halve the rate (lesson 21) |
+# | falls, then jumps up or becomes *nan* | learning rate too large, no warm-up or clipping | halve the rate ([lesson 21](21_stability.ipynb)) |
 # | falls, but ends above the band | too few steps; half of the text missing; a shuffle that is none | steps and rows, counted |
 # | training falls, validation rises | too little text, read too often: learned by heart | how often each row was read |
 # | fine in training, nonsense in generation | another tokenizer or another end mark in use than in training | encode, decode, compare |
@@ -715,8 +715,8 @@ assert 0 < right.total() < asked.total()
 # | tokens | **[06 bpe](06_bpe.ipynb)** · **[07a tokenizers](07a_tokenizers.ipynb)** · **[07b vocabulary](07b_vocabulary.ipynb)** | section 2 |
 # | the model | **[09 attention](09_attention.ipynb)** · **[10 shapes](10_shapes.ipynb)** · **[11 norm](11_norm.ipynb)** · **[12 feedforward](12_feedforward.ipynb)** · **[13 positions](13_positions.ipynb)** · **[14 rope](14_rope.ipynb)** · **[15 long context](15_long_context.ipynb)** · **[16a heads and cache](16a_heads_and_cache.ipynb)** · **[16b flash attention](16b_flash_attention.ipynb)** · **[17 experts](17_experts.ipynb)** | section 4 |
 # | what is guessed, and how it is written out | **[18 objectives](18_objectives.ipynb)** · **[19 decoding](19_decoding.ipynb)** | sections 3, 6 |
-# | training | 20 optimizers · 21 stability · 22 memory · 23 parallel · 24 fsdp | section 5 |
-# | how large, how long | 25 scaling laws · 26 repetition · 27 pretraining | section 9 |
+# | training | **[20a AdamW](20a_adamw.ipynb)** · **[20b Adafactor](20b_adafactor.ipynb)** · **[21 stability](21_stability.ipynb)** · 22 memory · 23 parallel · 24 fsdp | section 5 |
+# | how large, how long | **[25a Kaplan's laws](25a_kaplan.ipynb)** · 25b Chinchilla · 26 repetition · 27 pretraining | section 9 |
 # | from continuing to answering | 28 instructions · 29 self-instruct · 30 less is more · 31 lora · 32 peft | section 7 |
 # | what people prefer | 33 reward · 34 ppo · 35 beyond ppo | not in this tour |
 # | measuring | 36 metrics · 37 arena | section 7 |

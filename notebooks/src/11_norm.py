@@ -25,7 +25,7 @@
 #
 # From lesson 09 you need the decoder: a stream of vectors to which attention and feed-forward layers add.
 #
-# > **Taken on trust until lesson 20:** AdamW, which turns gradients into steps, and *warm-up* (预热): the
+# > **Taken on trust until [lesson 20a](20a_adamw.ipynb):** AdamW, which turns gradients into steps, and *warm-up* (预热): the
 # > learning rate rises from zero during the first steps.
 
 # %% tags=["setup"]

@@ -350,7 +350,7 @@ claim("POS-014", max(abs(f(1, m).real) for m in range(1, 101)))
 # $\phi(0),\dots,\phi(11)$ be free numbers, start from a mess, and ask gradient descent to make scores
 # at equal distance equal. Will it find equal steps by itself?
 #
-# > **Taken on trust until lesson 20:** `Adam` changes the angles a little at a time so that
+# > **Taken on trust until [lesson 20a](20a_adamw.ipynb):** `Adam` changes the angles a little at a time so that
 # > `loss` falls. Here `loss` is the variance of the scores along each diagonal of the table "query
 # > position × key position".
 

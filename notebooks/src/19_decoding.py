@@ -1175,4 +1175,4 @@ check(allowed_tokens, by_trying, cases)
 #
 # ## Next
 #
-# 20 Optimizers (in preparation): how the weights behind these probabilities are found.
+# [20a AdamW](20a_adamw.ipynb): how the weights behind these probabilities are found.

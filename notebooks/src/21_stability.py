@@ -13,7 +13,7 @@
 # %% [markdown]
 # # 21 Stability: why does a loss explode, and what do you do at three in the morning?
 #
-# 75 min · CPU · 60 s · 1 GB · needs [09 Attention](09_attention.ipynb), [20a AdamW](20a_adamw.ipynb) · code: `minillm/train/formats.py`,
+# 75 min · CPU · 35 s · 1 GB · needs [09 Attention](09_attention.ipynb), [20a AdamW](20a_adamw.ipynb) · code: `minillm/train/formats.py`,
 # `loss_scaling.py`, `master_weights.py`, `spikes.py`, `rewind.py`, `recovery.py`
 #
 # A large run takes weeks, and somewhere in it the loss jumps. There are two families of causes. Either the *numbers* were too
@@ -59,30 +59,30 @@ setup(seed=21)
 f64 = torch.float64
 
 # %% [markdown]
-# ## 1 A number to the bit (14 min)
+# ## 1 A number to the bit (12 min)
 #
-# A computer stores a **floating-point number** (浮点数) as scientific notation in base two: a sign, an exponent $e$, and $M$ binary
+# A computer stores a **floating-point number** (浮点数) as scientific notation in base two: a sign bit, a whole number $e$ for the exponent, and $M$ binary
 # digits $m$ behind the point, the **mantissa** (尾数):
 #
 # $$(-1)^{\text{sign}}\cdot 2^{\,e-\text{bias}}\cdot\Bigl(1+\frac{m}{2^M}\Bigr).$$
 #
-# The 1 before the point is not stored, since it is always there. The bias makes negative exponents possible. Exponent bits decide the *range*,
-# mantissa bits decide how *fine* the numbers lie. With 16 bits one can have much of the one or much of the other. We look at 5.
+# The 1 before the point is not stored, since it is always there. The bias, a constant of the format, makes negative exponents possible. Exponent bits decide the *range*,
+# mantissa bits decide how *fine* the numbers lie. With 16 bits one can have much of the one or much of the other: float16 took the digits, bfloat16 the
+# range. Two formats of 8 bits are named by their parts: E4M3 has four exponent bits and three of mantissa, E5M2 five and two.
 
 
-# %%
+# %% tags=["label-bits"]
 def show_bits(x, fmt):
     pattern = f"{formats.encode(x, fmt):0{fmt.bits}b}"
     cut = 1 + fmt.exponent_bits
     return f"{pattern[0]} {pattern[1:cut]} {pattern[cut:]}"
 
 
-# %% tags=["label-bits"]
 for fmt in (FLOAT32, FLOAT16, BFLOAT16, E4M3, E5M2):
     print(f"{fmt.name:14} {show_bits(5.5, fmt)}")
 
 # %% [markdown]
-# By hand: $5.5 = 101.1_2 = 1.011_2\cdot 2^2$. The mantissa begins with `011` in every line, except in E5M2, which has two digits: there
+# In each line: sign, exponent, mantissa. By hand: $5.5 = 101.1_2 = 1.011_2\cdot 2^2$. The mantissa begins with `011` in every line, except in E5M2, which has two digits: there
 # 5.5 lies in the middle between 5 and 6, and goes to the one whose last bit is 0. **Round half to even** (四舍六入五成双) makes
 # such errors cancel in the long run.
 #
@@ -90,7 +90,7 @@ for fmt in (FLOAT32, FLOAT16, BFLOAT16, E4M3, E5M2):
 # fewer and fewer digits. All ones means infinity or *not a number*. (E4M3 has no infinity, and uses those patterns for
 # numbers, all but one.)
 #
-# **Predict, then run.** The largest finite number of float16: all mantissa bits 1, exponent 15. Compute it by hand.
+# **Predict, then run.** What is the largest finite number of float16: all mantissa bits 1, exponent 15?
 #
 # <details><summary>Answer</summary>2¹⁵ · (2 − 2⁻¹⁰) = 65 536 − 32 = 65 504.</details>
 
@@ -112,8 +112,8 @@ assert FLOAT16.largest == 65504 == 2.0**15 * (2 - 2.0**-10)
 # %% [markdown]
 # ### From where on is it infinity?
 #
-# The article that we follow says that float16 overflows when a number exceeds 65 506. Let us look: an interval between a number that stays
-# finite and one that does not, halved until it cannot be halved any more.
+# The article that we follow says that float16 overflows when a number exceeds 65 506. We halve an interval between a number that stays
+# finite and one that does not, until it cannot be halved any more.
 
 # %%
 low, high = 60_000.0, 80_000.0
@@ -127,8 +127,8 @@ print(f"{low} still rounds down, from {high} on it is infinity")
 claim("PRE-001", high)
 
 # %% [markdown]
-# The largest number is 65 504, the next one would be 65 536, and everything below the middle, 65 520, rounds down. So 65 506 *is* 65 504.
-# (The article's number is neither the largest, nor the threshold.)
+# The largest number is 65 504, the next one would be 65 536, and everything below the middle, 65 520, rounds down. So 65 506 *is* 65 504: the
+# article's number is neither the largest, nor the threshold.
 
 # %%
 assert torch.tensor(65506.0).half() == 65504
@@ -178,13 +178,13 @@ alt += "at its largest number."
 show(fig, alt=alt)
 
 # %% [markdown]
-# **What you should see.** Flat saws: relative precision is the same at every size, as long as there are exponents left. To the left of its
+# **What you should see.** Flat saws: relative precision is the same at every size. To the left of its
 # smallest normal number each line climbs until nothing is left; float16 does so from $6\cdot10^{-5}$ on, where many gradients live. bfloat16 and
 # float32 run on far outside the picture on both sides.
 #
-# ## 2 Eight bits (7 min)
+# ## 2 Eight bits (6 min)
 #
-# Newer cards multiply **float8**: E4M3 (four exponent bits, up to 448) for weights and activations, E5M2 (up to 57 344) for gradients. The
+# Newer GPUs multiply **float8** (八位浮点): E4M3 (up to 448) for weights and activations, E5M2 (up to 57 344) for gradients. The
 # article says that FP8 joins the stability of fp16 with the speed of int8. Speed we cannot see here. But products we can
 # emulate: round both factors, multiply, and add up exactly.
 
@@ -218,11 +218,12 @@ assert min(ratios) > 90 and max(ratios) < 180
 # %% [markdown]
 # Without a scale E4M3 loses *everything* at $10^{-4}$ (an error of 1: the product is 0) and gives not-a-number at $10^4$. With one scale for each matrix
 # (divide by the largest entry, times 448) it works at every size, with an error of four per cent. That is some $2^7$ times float16's, as it must be: E4M3
-# has 3 mantissa bits, float16 has 10, and each bit is a factor of two. So FP8 is usable *with scaling*; "as stable as fp16 by itself" it is not.
+# has 3 mantissa bits, float16 has 10, and each bit is a factor of two. So FP8 is usable *with scaling*; "as stable as fp16" (our rule: at most twice the error) it is not.
 #
-# ## 3 Overflow and underflow, made to happen (10 min)
+# ## 3 Overflow and underflow, made to happen (9 min)
 #
-# **Overflow** (上溢): attention. A score is a sum of $H$ products. Let queries and keys have entries of 30, as they may late in training.
+# **Overflow** (上溢): attention. A score is a sum of $H$ products. Suppose that queries and keys have grown to entries of 30. (In GLM-130B scores did grow
+# beyond the range of float16.)
 
 # %%
 H = 128
@@ -262,11 +263,11 @@ def gradient(dtype, rows, scale=1.0):
     return torch.cat([p.grad.float().flatten() for p in m.parameters()]) / scale
 
 
-# %%
 def lost(got, true):
     return ((got == 0) & (true != 0)).sum().item() / (true != 0).sum().item()
 
 
+# %%
 batches = [rows[8 * i : 8 * i + 8] for i in range(5)]
 true = [gradient(torch.float32, b) for b in batches]
 in_half = [lost(gradient(torch.float16, b), t) for b, t in zip(batches, true)]
@@ -279,9 +280,12 @@ print(f"entries lost in bfloat16 {np.mean(in_brain):.4%}")
 # %%
 d = paired_difference(in_half, in_brain)
 claim("STA-003", d.value, d)
+assert min(in_half) > 0.01 and max(in_brain) < 1e-3
 
 # %% [markdown]
-# ## 4 Loss scaling by hand (8 min)
+# That is a cause of trouble, not yet the trouble: runs that break in float16 and not in bfloat16 are BLOOM's experience at 104B, out of reach at this size.
+#
+# ## 4 Loss scaling by hand (7 min)
 #
 # The upper half of float16's range is empty while the lower half overflows with zeros. So lift everything: multiply the loss by $S$; by the chain rule every
 # gradient is multiplied by $S$; divide again in float32, before the optimizer sees it. This is **loss scaling** (损失缩放).
@@ -298,13 +302,11 @@ for power in range(0, 25, 3):
     table.append((power, lost(g, exact), fine))
     print(f"2^{power:<3} lost {table[-1][1]:8.4%}  {'' if fine else 'OVERFLOW'}")
 
-# %%
 good = [p for p, share, fine in table if fine and share < 1e-3]
 assert table[0][1] > 1e-3 and good and not table[-1][2]
-print("a wide range of scales works, and both ends fail")
 
 # %% [markdown]
-# The range moves as gradients shrink. **Dynamic loss scaling** finds $S$ by trial: start too high; at an overflow leave the step out and halve $S$; after many
+# A wide range of scales works, and both ends fail. The range moves as gradients shrink. **Dynamic loss scaling** finds $S$ by trial: start too high; at an overflow leave the step out and halve $S$; after many
 # good steps double it. Skipping a step is not a failure, but the way $S$ is found. Here with a patience of 4 instead of 2 000:
 
 # %% tags=["nbval-ignore-output", "label-scaler"]
@@ -320,17 +322,17 @@ for i in range(12):
 print("log2 of the scale:", *(f"{x:g}" for x in path))
 print("steps left out:", scaler.n_skipped)
 
-# %%
 assert min(path) < 20 and scaler.n_skipped >= 1
 assert any(b == a + 1 for a, b in itertools.pairwise(path))  # it grows again
 
 # %% [markdown]
-# A scale that falls and falls is a fever thermometer: it says that something in the model really overflows, and OPT-175B's authors watched theirs for that
-# (section 2.5 of their paper). With bfloat16 no scale is needed.
+# A scale that falls and falls is a fever thermometer: something in the model really overflows. OPT-175B's authors saw it fall to zero when their loss
+# diverged, and chose checkpoints to go back to by a scale that was still healthy (section 2.5 of their paper). With bfloat16 no scale is needed.
 #
-# ## 5 Master weights, and what mixed precision really saves (8 min)
+# ## 5 Master weights, and what mixed precision really saves (7 min)
 #
 # A weight of 1 moves by $\eta=10^{-3}$. In bfloat16 the next number above 1 is $1.0078$, and half a gap is not reached: the step is lost, *every* step is lost.
+# Smaller weights have smaller gaps; which share of normally distributed weights moves at all?
 
 # %% tags=["label-masters"]
 weights = [torch.randn(4000).to(torch.bfloat16)]
@@ -356,8 +358,8 @@ print(f"mixed:   weight 2 + gradient 2 + master 4 + m, v 8  = {mixed}")
 net = torch.nn.Linear(100, 50).to(torch.bfloat16)
 masters = master_weights.MasterWeights(net, lambda p: torch.optim.AdamW(p))
 net(torch.ones(1, 100, dtype=torch.bfloat16)).sum().backward()
-masters.gather()
-masters.step(gathered=True)
+masters.gather()  # gradients to float32
+masters.step(gathered=True)  # AdamW on the masters, rounded into net
 held = list(net.parameters()) + [p.grad for p in net.parameters()]
 held += masters.masters
 for state in masters.optimizer.state.values():
@@ -368,32 +370,30 @@ assert built == mixed == 16
 claim("PRE-003", bool(built < plain))
 
 # %% [markdown]
-# *Mixed precision reduces memory*, says the article. Of what the model keeps: no, 16 bytes a weight before and after. What is halved are the activations, and they are
-# often the larger part (lesson 22); and the products run on units that are several times as fast.
+# All this together is **mixed precision** (混合精度). *It reduces memory*, says the article. Of what the model keeps: no, 16 bytes a weight before and after. What is halved are the activations, the numbers that
+# the forward pass keeps for the backward pass; and the products run on units that are several times as fast on a GPU.
 #
-# Who took which format:
+# > **Taken on trust until lesson 22:** the activations are often the larger part.
+#
+# Who took which format, by their papers:
 #
 # | model | format | |
 # |---|---|---|
-# | OPT-175B, GLM-130B | float16, loss scaling | GLM: softmax in float32 |
+# | OPT-175B | float16, loss scaling | Adam's means in float32 |
+# | GLM-130B | float16 | masters and means in float32 |
 # | BLOOM, trial runs | float16 | unstable at 104B |
-# | BLOOM, final | bfloat16 | |
-# | PaLM, LLaMA, Baichuan-2 | bfloat16 | |
+# | BLOOM, final; Baichuan 2 | bfloat16 | |
 #
-# (A table to look up, from the papers; there is nothing to run about it.)
+# ## 6 A spike, provoked (11 min)
 #
-# ## 6 A spike, provoked (10 min)
-#
-# Now the second family: the numbers are fine, the update is too large. Real spikes come unasked, after weeks. We make one: a small model reads prose, and
+# Now the second family: the numbers are fine, the update is too large, and the loss jumps: a **loss spike** (损失尖峰). Real ones come unasked, after weeks. We make one: a small model reads prose, and
 # five batches in the middle come from a broken file, in which every target is one byte value too high, as after a mistake in a tokenizer. Nothing is clipped. We judge by unseen text, every five steps.
 #
-# **Predict.** Five of 300 batches are bad. How long until the model is as good as before?
-
-# %% tags=["nbval-ignore-output"]
-arms = {"nothing": {}, "clean": {"poison": 0}}
-runs = {name: study.train_arm(arm, seed=0)[1] for name, arm in arms.items()}
+# **Predict.** Five of 300 batches are bad. How long until the model is as good again?
 
 # %% tags=["nbval-ignore-output", "label-spike"]
+arms = {"nothing": {}, "clean": {"poison": 0}}
+runs = {name: study.train_arm(arm, seed=0)[1] for name, arm in arms.items()}
 fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.8), layout="constrained")
 for name, style in (("nothing", "-"), ("clean", "--")):
     left.plot(*zip(*study.curve(runs[name])[10:]), style, label=name)
@@ -407,24 +407,44 @@ left.legend()
 alt = "Left: loss on unseen text falls; at step 150 the poisoned run jumps up "
 alt += "and comes back slowly, the clean one goes on. "
 alt += "Right: the gradient norm of the poisoned run jumps to several times "
-alt += "its size for the bad steps, and stays lower than before after them."
+alt += "its size for the bad steps, and is below that of the clean run afterwards."
 show(fig, alt=alt)
 
 # %% [markdown]
-# **What you should see.** A jump of the loss within five steps, and a way back that takes many times as long. The gradient norm jumps at once. AdamW divides
-# by the root of a running mean of squares, but that mean is *old*: at the first bad batch the update is up to
-# $(1-\beta_1)/\sqrt{1-\beta_2}$ times the usual size for a gradient that comes out of nothing, and afterwards the mean is too large, so that the
-# run learns too slowly.
+# **What you should see.** A jump of the loss at once, and a way back that takes many times as long as the five bad steps. The gradient norm jumps in the
+# first of them.
 
 # %% tags=["nbval-ignore-output", "label-damage"]
 found = study.measure(runs["nothing"])
 passes = found["passes to recover"]
 print(f"jump {found['jump']:.2f} bits, {passes:.0f} passes to recover")
-
-# %%
-assert found["jump"] > 0.1 and found["passes to recover"] > 10
+assert found["jump"] > 0.1 and passes > 10
 
 # %% [markdown]
+# Why does it hurt so? Remember AdamW ([lesson 20a](20a_adamw.ipynb)): it divides a running mean $m$ of the gradient by the root of a running mean $v$ of its square. For a
+# gradient that is noise, signs cancel in $m$; its spread is $\sqrt{(1-\beta_1)/(1+\beta_1)}$ of that of the gradient. So a usual step is about $0.23\,\eta$ long.
+# Now let $k$ gradients $g$ come that all point the same way, and are far larger than those before:
+#
+# $$m=(1-\beta_1^k)\,g,\qquad v=(1-\beta_2^k)\,g^2,\qquad\text{step}=\frac{1-\beta_1^k}{\sqrt{1-\beta_2^k}}\;\eta.$$
+
+# %% tags=["label-steps"]
+b1, noise = 0.9, torch.zeros(20_000)
+for _ in range(100):
+    noise = b1 * noise + (1 - b1) * torch.randn(20_000)
+assert abs(noise.std() - ((1 - b1) / (1 + b1)) ** 0.5) < 0.01
+for b2 in (0.95, 0.999):
+    m = v = 0.0
+    steps = []
+    for k in range(1, 6):
+        m, v = b1 * m + (1 - b1), b2 * v + (1 - b2)  # g = 1
+        steps.append(m / v**0.5)
+        assert math.isclose(steps[-1], (1 - b1**k) / (1 - b2**k) ** 0.5)
+    print(f"beta2 {b2:<5} steps of {', '.join(f'{x:.2f}' for x in steps)}")
+
+# %% [markdown]
+# With $\beta_2=0.95$ the fifth bad step is nearly four times a usual one; with $0.999$ it is 25 times as long, since $v$ has hardly noticed yet. And afterwards $v$ is too *large*
+# for some $1/(1-\beta_2)$ steps, 20 or 1 000, and the run learns too slowly.
+#
 # ### A monitor
 #
 # What is *unusual*? Further from the **median** of the last steps than such distances usually are: the median absolute deviation (绝对中位差), in units that make it
@@ -441,7 +461,6 @@ for record in runs["nothing"]:
             said.append(verdict)
 print(*said[:3], sep="\n")
 
-# %%
 spike = next(v for v in said if v.kind == "spike")
 assert spike.since == study.POISON_AT + 1
 
@@ -466,8 +485,6 @@ for r in log:
     verdicts.append(monitor.add(r["step"], r["loss"], r["grad_norm"]))
 unusual = [v for v in verdicts if v.kind != "calm"]
 print(*unusual[:4], sep="\n")
-
-# %%
 first = {
     kind: next(v for v in verdicts if v.kind == kind)
     for kind in ("warning", "spike")
@@ -477,32 +494,30 @@ sure = [v for v in unusual if v.step <= first["spike"].step]
 assert max(v.norm_units for v in sure) < 6  # the norm alone would not have warned
 
 # %% [markdown]
-# The warning comes with the first high step, and the verdict one step later: hardly a forecast. And here it is the *loss* that warns. In GLM-130B the gradient norm came first, some steps before the collapse; in this
-# small model without clipping it rises together with the loss, and its own noise hides it. (With two other seeds the warning came 0 and 4 steps before the spike's first step.) So: keep both, look at the units of both, and
-# do not promise anyone that a spike can be foreseen.
+# The warning comes with the first high step, and the verdict one step later: hardly a forecast. And it is the *loss* that warns. In GLM-130B the gradient
+# norm came first, a few steps before the collapse; here it rises with the loss, and its noise hides it. So keep both, and
+# promise nobody to foresee a spike.
 
 # %% [markdown]
-# ## 7 Remedies, over five seeds (8 min)
-#
-# Which of these would you try first?
+# ## 7 Remedies, over five seeds (9 min)
 #
 # | remedy | idea | who |
 # |---|---|---|
 # | clip | the update may not be longer than … | all |
-# | skip | leave the batch out | |
-# | rewind and skip | back before the spike, and past the data | PaLM |
-# | lower the rate | back, and on with less | OPT |
+# | skip | leave a batch out once its loss is too high | |
+# | rewind | back before the spike, and past the data | PaLM |
+# | rewind_lower | back, and on at half the rate | OPT |
 # | shrink | the embedding's gradient times 0.1 | GLM-130B |
 # | embedding norm | a norm right after the embedding | BLOOM (trial runs) |
 # | QK-norm | queries and keys of bounded length | ViT-22B |
 # | z-loss | $10^{-4}\log^2 Z$ pulls the softmax's sum to 1 | PaLM |
 # | $\varepsilon$ | a larger number below AdamW's fraction | |
-# | long memory | $\beta_2 = 0.999$: the mean of squares is older | GPT-1, BERT |
+# | long memory | $\beta_2 = 0.999$: the mean of squares is older | BERT |
 #
-# We ran them all, five seeds each, on equal data with the same broken file, one change each against doing nothing. The price is counted in **passes** (forward and
+# Five seeds each, on equal data with the same broken file; each changes one thing against doing nothing. The price is counted in **passes** (forward and
 # backward through one batch, those included whose update was undone) until unseen text is predicted as well as it was before.
 #
-# **Predict.** Going back ten steps *costs* ten steps. Is it still faster than going on?
+# **Predict.** Which would you try first? Going back ten steps *costs* ten steps: is it still faster than going on?
 
 # %% tags=["label-remedies"]
 recorded = read_results("spike_remedies")
@@ -520,15 +535,31 @@ for name in names:
     row = f"{name:16}{before:8.2f}{jump:6.2f}{passes:8.0f}{final:7.2f}"
     print(row, "" if name == "nothing" else "  " + versus)
 
+
 # %%
-d = recorded.difference("rewind", "nothing", "passes to recover")
+def versus_nothing(name, what):
+    return recorded.difference(name, "nothing", what)
+
+
+d = versus_nothing("rewind", "passes to recover")
 claim("STA-005", d.value, d)
+for name in ("skip", "rewind", "rewind_lower"):
+    assert versus_nothing(name, "jump").high < 0
+assert versus_nothing("skip", "passes to recover").high < 0
+assert versus_nothing("clip", "before").high < 0
+for name in ("clip", "skip", "rewind"):
+    assert versus_nothing(name, "final").high < 0
+for name in ("shrink", "embedding_norm", "qk_norm", "z_loss", "eps"):
+    for what in ("passes to recover", "final"):
+        assert versus_nothing(name, what).low < 0 < versus_nothing(name, what).high
+assert versus_nothing("long_memory", "final").low > 0
 
 # %% tags=["label-intervals"]
 fig, axes = plt.subplots(
     1, 2, figsize=(7.2, 3.6), sharey=True, layout="constrained"
 )
 for ax, what in zip(axes, ("passes to recover", "final")):
+    ax.axvline(recorded.mean("nothing", what).value, ls=":", color="0.4")
     for place, name in enumerate(reversed(names)):
         for value in recorded.values(name, what):
             ax.plot(value, place, "o", color="C0", alpha=0.5)
@@ -537,24 +568,33 @@ axes[0].set(
     xlabel="passes to recover", yticks=range(len(names)), yticklabels=names[::-1]
 )
 axes[1].set(xlabel="final bits a byte, unseen text")
-alt = "Twelve arms, five dots each, the mean as a bar. Left passes to "
-alt += "recover, right final bits a byte."
+alt = "Twelve arms, five dots each, the mean as a bar, that of nothing dotted. "
+alt += "Left, passes to recover: clean, skip, rewind and rewind_lower lie left of "
+alt += "nothing, long_memory right; one run of shrink never recovers. Right, final "
+alt += "bits: clip, skip and rewind are lower than nothing, long_memory is higher."
 show(fig, alt=alt)
 
 # %% [markdown]
-# **What you should see.** *TO BE WRITTEN FROM THE RECORDED RUNS (prose that stays true if digits move); what did not help stays in the table.*
+# **What you should see.** Every dot is a run. *Going back helps*: with `skip` and `rewind` hardly anything is left of the jump, and the final loss is better
+# than that of `nothing`. The verdict on `rewind` is *not seen at this scale* all the same: without a remedy one seed needs 25 passes and another 80, and with five
+# seeds the interval of the difference just holds zero (that of `skip` does not). `clip` ends best of all; but it was better *before* the
+# spike too, and its jump is no smaller. `rewind_lower` heals as fast, and then learns too slowly to use it. Of `shrink`, `embedding_norm`, `qk_norm`, `z_loss` and $\varepsilon$ nothing can be
+# said, in either direction: they were found against other causes than a broken file. `long_memory` ends worst, as computed above.
 #
-# **The norm on the embedding** is a claim about *rates*: BLOOM's authors saw a steadier run. We let four layers read stories at rates that double until nothing trains
-# any more, with and without it, and ask for the highest that still does better than a table of byte pairs. Its price is asked on prose, which no run has read.
+# **The norm on the embedding** is a claim about *rates*: BLOOM's authors saw a steadier run at 104B. We let four layers read stories for 200 steps at rates that double,
+# with and without it. A rate *trains* if the model ends better than a table of which byte follows which. What is the highest that does? The price is asked on
+# prose, which no run has read, each at the rate that was best on a seed outside the study.
 
 # %% tags=["label-rates"]
 rates_study = read_results("embedding_norm_rates")
+print("mean bits a byte (seeds of 5 that train) at rates", *rates.RATES)
 for kind in ("plain", "norm"):
-    found = [rates_study.mean(f"{kind}_{lr}", "bits").value for lr in rates.RATES]
-    print(
-        f"{kind:6}",
-        *(f"{lr:g}: {bits:.2f}  " for lr, bits in zip(rates.RATES, found)),
-    )
+    row = []
+    for lr in rates.RATES:
+        arm = f"{kind}_{lr}"
+        n = sum(rates_study.values(arm, "trains"))
+        row.append(f"{rates_study.mean(arm, 'bits').value:.2f} ({n:.0f})")
+    print(f"{kind:6}", *row, sep="   ")
 
 
 # %%
@@ -572,13 +612,21 @@ def highest(kind):
 
 d = paired_difference(highest("norm"), highest("plain"))
 claim("STA-001", d.value, d)
-price = rates_study.difference(
-    f"norm_{rates.best('norm')}", f"plain_{rates.best('plain')}", "other bits"
-)
+pair = [f"{kind}_{rates.best(kind)}" for kind in ("norm", "plain")]
+price = rates_study.difference(*pair, "other bits")
 claim("STA-002", price.value, price)
+for text, what in (("stories", "bits"), ("prose", "other bits")):
+    d = rates_study.difference("norm_0.0025", "plain_0.0025", what)
+    print(f"{text} at 0.0025: {d.value:+.2f} [{d.low:+.2f}, {d.high:+.2f}]")
+    assert d.low > 0
 
 # %% [markdown]
-# **GLM's shrink, exactly.** $e\,a + \operatorname{stop}(e)\,(1-a)$ has the value of $e$ and $a$ times its gradient. We check both halves of the sentence.
+# No run diverged at any rate, so stability was hardly put to the test; and our bar proved a poor one: with the norm the model learns more slowly, and at low rates 200 steps
+# do not suffice, which the bar cannot tell from breaking. (At the two highest rates the norm is ahead, within the noise.) The price on unread prose is there, as in BLOOM's study. But at an equal rate the model is behind on
+# *stories* too, which it did read: what we see is slower learning, more than a loss of generality.
+#
+# **GLM's shrink, exactly.** $e\,a + \operatorname{stop}(e)\,(1-a)$ has the value of $e$ and $a$ times its gradient (*stop* lets no gradient through). We check both halves of the
+# sentence, and print what the arm `shrink` did beside it.
 
 # %%
 torch.manual_seed(0)
@@ -600,16 +648,51 @@ assert torch.equal(value, bits) and (value - same).abs().max() < 1e-14
 ratio = (shrunk / whole)[whole != 0]
 worst = ratio[(ratio - 0.1).abs().argmax()].item()
 claim("STA-004", worst)
-print("the value is the same, every gradient a tenth")
+d = versus_nothing("shrink", "passes to recover")
+print(f"does it help? passes {d.value:+.0f} [{d.low:+.0f}, {d.high:+.0f}]")
 
 # %% [markdown]
-# ## 8 Rewind and skip, as a setting (8 min)
+# ## 8 Rewind and skip, as a setting (10 min)
 #
-# PaLM (540B) saw about twenty spikes. Its authors went back to a checkpoint about 100 steps before the spike, and left out 200 to 500 batches. They also tried the
-# same batches from *another* checkpoint: no spike. So it is not the data alone, but data and weights together. OPT went back too, but its main
-# remedy was a lower rate. (The article says of both that they "restart and skip".)
+# PaLM (540B) saw about twenty spikes. Its authors went back to a checkpoint about 100 steps before the spike, and left out 200 to 500 batches. OPT went back too, but
+# its main remedy was a lower rate. (The article says of both that they "restart and skip".)
 #
-# A run then has **two clocks**. The *step* (weights, schedule) goes back. The *position* in the data only goes on. In the package it is one setting:
+# ### The data, the weights, or both?
+#
+# PaLM's authors also trained on the batches around a spike from *another*, earlier checkpoint: no spike. So it takes certain data *and* a certain state of the weights. Our broken
+# file is not of that kind. Can we make spikes that are? At usual rates this small model did not spike by itself. At 0.6, sixty times
+# the best rate, it hardly learns, but it spikes, on good data. Five seeds ran until the monitor called a spike, 800 steps at most. Then the same batches, or others, were read from
+# the weights 10 to 19 steps before it, or from those of 30 and of 60 steps earlier.
+#
+# **The rule, written before the runs:** the observation counts as seen if "older weights" minus "same" is below zero with all of its interval.
+#
+# **Predict** the four shares with a spike, for the hot rate and for the broken file.
+
+# %% tags=["label-replay"]
+replay = read_results("spike_replay")
+cells = ("same", "older weights", "other batches", "neither")
+print(f"{'':8}", *(f"{c:>14}" for c in cells))
+for arm in ("hot", "broken"):
+    shares = [replay.mean(arm, c).value for c in cells]
+    print(f"{arm:8}", *(f"{x:14.0%}" for x in shares))
+d = paired_difference(
+    replay.values("hot", "older weights"), replay.values("hot", "same")
+)
+print(
+    f"hot, older weights minus same: {d.value:+.2f} [{d.low:+.2f}, {d.high:+.2f}]"
+)
+assert d.high < 0 and sum(replay.values("hot", "found")) == 4
+assert sum(replay.values("hot", "older weights")) == 0
+assert replay.mean("broken", "older weights").value == 1
+
+# %% [markdown]
+# *Seen*. Four of the five hot seeds spiked (the fifth counts with zeros), and none of their replays from older weights did: it took these batches **and** the weights of
+# that moment. With the broken file the batches are enough. So a replay is a test: if the spike comes again from other weights, look into the data; if not, go
+# back and skip. (Nobody trains at such a rate: such spikes exist, which does not say that PaLM's were of this kind.)
+#
+# ### Two clocks
+#
+# Rewind and skip (回退并跳过) sets two clocks apart. The *step* (weights, schedule) goes back. The *position* in the data only goes on. In the package it is one setting:
 
 # %% tags=["nbval-ignore-output", "label-rewind"]
 recovery = RecoveryConfig(
@@ -631,7 +714,6 @@ state = train(
     log=log.append, progress=False,
 )  # fmt: skip
 
-# %%
 orders = [r["rewind"] for r in log if "rewind" in r]
 for order in orders:
     print(f"spike since {order['since']}: back to {order['step']},", end=" ")
@@ -646,13 +728,13 @@ skipped = state.recovery["rewind"]["skipped"]
 assert any(a <= study.POISON_AT and b >= study.POISON_AT + 5 for a, b in skipped)
 
 # %% [markdown]
-# Read the log: the monitor called the spike in its second step, *before* the second bad update. The loop loaded the mark (weights, AdamW's means, random
+# The monitor called the spike in its second step, *before* the second bad update. The loop loaded the mark (weights, AdamW's means, random
 # generators, its own window), moved the data on, and went on. All of it is in `TrainState`, so a run that is killed in the middle and resumed does the same; a test
-# of the package does exactly that. If the spike comes back three times, the run stops with a `SpikeError` that says what is left to try.
+# of the package does exactly that. If the same spike comes back `tries` times, the run stops with a `SpikeError` that says what is left to try.
 #
-# ## 9 Is my curve normal? (6 min)
+# ## 9 Is my curve normal? (4 min)
 #
-# `band("00_tour", losses)` (lesson 00) places a curve in the band of five healthy seeds. When it falls out of it:
+# `band("00_tour", losses)` places a curve in the band of five healthy seeds ([lesson 00](00_tour.ipynb)), and [lesson 20a](20a_adamw.ipynb) breaks runs on purpose. When yours leaves the band:
 #
 # | what you see | likely bug | look here |
 # |---|---|---|
@@ -662,10 +744,9 @@ assert any(a <= study.POISON_AT and b >= study.POISON_AT + 5 for a, b in skipped
 # | falls much too slowly | rate too low, or warm-up as long as the run | log `lr` |
 # | *nan* within the first steps | no warm-up, float16 without scaling | `error.batch`, section 3 |
 # | saw teeth, one period an epoch | no shuffling | order of the sampler |
-# | jump, way back | a bad batch, or rate at its edge | gradient norm before the jump |
+# | jump, way back | a bad batch, or rate at its edge | replay the batches from older weights |
 # | jump, no way back | AdamW's mean of squares too old, or rate too high | rewind, lower rate |
 # | bfloat16 stalls late, float32 does not | no master weights | `moved_share` |
-# | the scale falls and falls | real overflow in the forward pass | largest activation of each layer |
 #
 # A loss that is not finite stops the loop before the weights change, and keeps the batch:
 
@@ -686,7 +767,7 @@ except NotFiniteError as error:
 assert kept[0][0].shape == (2, 16)
 
 # %% [markdown]
-# ## Homework (40 min, after the lesson)
+# ## Homework (45 min, after the lesson)
 #
 # Replace each `raise NotImplementedError` by your code, run the cell, then the check below it.
 #
@@ -913,15 +994,16 @@ check(
 # %% [markdown]
 # ## At scale
 #
-# - **PaLM** (540B) spiked about twenty times, although it clipped, at irregular times, and some of them late; its smaller siblings did not. The authors
-#   say that they found no principled remedy at that price, and rewound.
-# - **OPT-175B**: its logbook shows what a rescue looks like. When gradient and activation norms drifted, the rate was lowered by a tenth; when the loss diverged after
-#   large spikes of the gradient norm, to two thirds of GPT-3's, and the run went on from an earlier checkpoint.
-# - **GLM-130B**: the collapse comes a few steps *after* the gradient norm jumps, and the jump comes from the embedding, whose gradient was orders of magnitude
-#   above the others early on. A tenth of it removed most spikes. They stayed with float16 so that older cards could run the model; bfloat16 took some 15 % more memory there.
+# - **PaLM** (540B) spiked about twenty times, although it clipped, at irregular times, and some of them late; its smaller siblings did not. At that
+#   price a principled remedy could not be looked for.
+# - **OPT-175B**: its logbook shows what a rescue looks like. When gradient and activation norms drifted, the rate was lowered by a tenth; when perplexity began to
+#   diverge after large spikes of the gradient norm, to two thirds of GPT-3's. Clipping at 0.3 instead of 1 had helped early on.
+# - **GLM-130B**: the collapse comes a few steps *after* the gradient norm jumps, and the jump comes from the embedding, whose gradient was often orders of magnitude
+#   above that of other layers early on. A tenth of it removed most spikes in trials with 40B; three late ones were met by shrinking further. float16 stayed, so that older
+#   cards could train the model too; bfloat16 took some 15 % more memory there.
 # - **BLOOM** kept the norm on the embedding together with bfloat16, although its own study had measured a price in zero-shot results.
 #
-# Speed of 16-bit and 8-bit products on a GPU: not measured here. On a CPU they are usually *slower* (`train.probe` asks the clock).
+# Not tested here: spikes of large models as such, whose causes are still argued about; and the speed of 16-bit and 8-bit products on a GPU. On a CPU they are usually *slower* (`train.probe` asks the clock).
 #
 # ## Common mistakes
 #
@@ -939,7 +1021,7 @@ check(
 # - Exponent bits are range, mantissa bits are fineness. float16: 65 504 and infinity from 65 520. bfloat16: float32's range, 256 + 1 = 256.
 # - float16 needs loss scaling, every 16-bit format needs masters; 16 bytes a weight either way.
 # - A monitor compares with the median of the past; the norm warns, the loss decides.
-# - Rewind and skip: steps go back, data do not.
+# - A replay from older weights tells bad data from an unlucky meeting. Rewind and skip: steps go back, data do not.
 #
 # **Questions.**
 #
@@ -964,8 +1046,8 @@ check(
 # 7. Which clock goes back in a rewind, and which one does not?
 # <details><summary>Answer</summary>Step (weights, optimizer, schedule) back; position in the data only forward.</details>
 #
-# 8. PaLM trained on the same batches from another checkpoint, and saw no spike. What follows, and what does our broken file say about it?
-# <details><summary>Answer</summary>Their spikes were data and weights together. Ours is bad data alone, and hurts any weights: it is a model of the damage, not of the cause.</details>
+# 8. You replay the batches of a spike from an older checkpoint, and nothing happens. What do you conclude, and what if it spikes again?
+# <details><summary>Answer</summary>It took batches and weights together, as in PaLM: go back and skip. If it spikes again, the data are bad by themselves: look into the file.</details>
 #
 # ## Sources
 #
@@ -973,11 +1055,12 @@ check(
 # - Kalamkar et al. 2019, [arXiv:1905.12322](https://arxiv.org/abs/1905.12322): bfloat16.
 # - Micikevicius et al. 2022, [arXiv:2209.05433](https://arxiv.org/abs/2209.05433): float8, table 1.
 # - Chowdhery et al. 2022, *PaLM*, [arXiv:2204.02311](https://arxiv.org/abs/2204.02311), section 5.1: twenty spikes; 5: z-loss.
-# - Zhang et al. 2022, *OPT*, [arXiv:2205.01068](https://arxiv.org/abs/2205.01068), section 2.5: lower the rate, and go on.
+# - Zhang et al. 2022, *OPT*, [arXiv:2205.01068](https://arxiv.org/abs/2205.01068), section 2.5, and the notes and
+#   [logbook](https://github.com/facebookresearch/metaseq/tree/main/projects/OPT/chronicles) beside its code (27 and 56 %): lower the rate, and go on.
 # - Zeng et al. 2023, *GLM-130B*, [arXiv:2210.02414](https://arxiv.org/abs/2210.02414), section 3: the embedding's gradient.
 # - Le Scao et al. 2022, *BLOOM*, [arXiv:2211.05100](https://arxiv.org/abs/2211.05100): bfloat16, and the norm on the embedding.
 # - Dehghani et al. 2023, [arXiv:2302.05442](https://arxiv.org/abs/2302.05442): QK-norm.
 #
 # ## Next
 #
-# 22 Memory: where the bytes of a training run go.
+# 22 Memory: where the bytes of a training run go (in preparation).

@@ -35,6 +35,15 @@ def steps_to_read(stages, tokens):
             return begin + needed
         tokens -= (end - begin) * size
 """
+LION = """
+def lion_walk(w, grads, lr, betas, decay):
+    m = 0.0
+    for g in grads:
+        c = betas[0] * m + (1 - betas[0]) * g
+        w = w - lr * ((c > 0) - (c < 0) + decay * w)
+        m = betas[1] * m + (1 - betas[1]) * g
+    return w
+"""
 
 
 def _wrong(right: str, label: str, *changes: tuple[str, str]) -> tuple[str, str]:
@@ -166,5 +175,34 @@ MUTANTS = {
             "ends of the stages are begins",
             ("for begin, _ in stages[1:]]", "for begin, _ in stages]"),
         ),
+    ],
+    "lion_walk": [
+        _wrong(
+            LION,
+            "the memories are exchanged",
+            ("betas[0] * m + (1 - betas[0])", "betas[2] * m + (1 - betas[2])"),
+            ("betas[1] * m + (1 - betas[1])", "betas[0] * m + (1 - betas[0])"),
+            ("betas[2] * m + (1 - betas[2])", "betas[1] * m + (1 - betas[1])"),
+        ),
+        _wrong(
+            LION,
+            "one memory for both",
+            ("betas[0] * m + (1 - betas[0])", "betas[1] * m + (1 - betas[1])"),
+        ),
+        _wrong(
+            LION,
+            "the step looks at the gradient alone",
+            ("betas[0] * m + (1 - betas[0]) * g", "g"),
+        ),
+        _wrong(
+            LION,
+            "the step looks at the mean alone",
+            ("betas[0] * m + (1 - betas[0]) * g", "m"),
+        ),
+        _wrong(LION, "the mean itself, not its sign", ("(c > 0) - (c < 0)", "c")),
+        _wrong(LION, "the sign of 0 is -1", ("(c < 0)", "(c <= 0)")),
+        _wrong(LION, "no decay", (" + decay * w", "")),
+        _wrong(LION, "decay grows the weight", ("+ decay", "- decay")),
+        _wrong(LION, "the memory is a sum", ("(1 - betas[1]) * g", "g")),
     ],
 }
