@@ -11,7 +11,7 @@ from minillm.recipes.records import Job, find_job, jobs, missing, read_results, 
 
 CALLS = []
 MASTERS = Path(__file__).parents[2] / "notebooks" / "src"
-GRIDS = ("base_ladder", "isoflop_grid", "isoflop_large", "kaplan_habits")
+GRIDS = ("base_ladder", "base_ladder_long", "isoflop_grid", "isoflop_large", "kaplan_habits")
 """Studies whose many cells are fitted together: a seed each is enough, the fit has the interval."""
 
 
