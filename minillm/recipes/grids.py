@@ -76,6 +76,21 @@ def share_of(wanted: Sequence[tuple[str, int]], part: int, n_parts: int) -> list
     return list(wanted[part - 1 :: n_parts])
 
 
+def missing_of(job: Job, share: tuple[int, int], results: Path = RESULTS) -> list[tuple[str, int]]:
+    """List the runs that a machine's share still lacks: (arm, seed), in the order of the grid.
+
+    Args:
+        job: the grid.
+        share: (part, n_parts), see share_of; cut from all runs of the grid, missing or not.
+        results: folder of all recorded runs.
+
+    Raises:
+        ValueError: if the share is none.
+    """
+    mine = set(share_of(missing(job, results / "no such folder"), *share))
+    return [pair for pair in missing(job, results) if pair in mine]
+
+
 def record_grid(
     job: Job,
     results: Path = RESULTS,
@@ -101,8 +116,7 @@ def record_grid(
         ValueError: if the share is none.
         KeyboardInterrupt: on Ctrl-C; all finished runs are kept.
     """
-    mine = set(share_of(missing(job, results / "no such folder"), *share))
-    wanted = [pair for pair in missing(job, results) if pair in mine]
+    wanted = missing_of(job, share, results)
     clock = Clock(total=sum(cost(job.arms[arm]) for arm, _ in wanted))
     say(f"{job.name}: {len(wanted)} runs to make, about {spelled(clock.left())}")
     for i, (arm, seed) in enumerate(wanted, 1):
@@ -191,18 +205,19 @@ def main(arguments: list[str] | None = None) -> int:
     part, _, n_parts = options.share.partition("/")
     if not (part.isdigit() and n_parts.isdigit()):
         raise ValueError(f"a share is written 2/3, got {options.share!r}")
+    share = int(part), int(n_parts)
     if options.merge:
         taken, left = merge(job, Path(options.merge))
         print(f"{job.name}: {taken} runs taken over, {left} left")
     elif options.plan:
-        cost, wanted = cost_of(job), missing(job)
+        cost, wanted = cost_of(job), missing_of(job, share)
         hours = Clock(total=sum(cost(job.arms[arm]) for arm, _ in wanted)).left()
         print(f"{job.name}: {len(wanted)} runs to make, about {spelled(hours)} of one core")
     else:
         record_grid(
             job,
             cost=cost_of(job),
-            share=(int(part), int(n_parts)),
+            share=share,
             say=lambda line: print(line, flush=True),
         )
     return 0

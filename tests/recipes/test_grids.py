@@ -5,7 +5,7 @@ import json
 import pytest
 
 from minillm.recipes import grids
-from minillm.recipes.grids import Clock, merge, record_grid, share_of, spelled
+from minillm.recipes.grids import Clock, merge, missing_of, record_grid, share_of, spelled
 from minillm.recipes.records import Job, missing, record
 from minillm.recipes.studies import isoflop_grid
 
@@ -71,6 +71,23 @@ def test_shares_cover_the_grid_without_overlap():
 def test_a_share_that_is_none(part):
     with pytest.raises(ValueError, match=f"a share is one of 1/3 to 3/3, got {part}/3"):
         share_of([], part, 3)
+
+
+def test_a_plan_is_that_of_the_share(capsys):
+    said = []
+    for share in ("1/2", "2/2", "1/1"):
+        grids.main(["isoflop_large", "--share", share, "--plan"])
+        said.append(capsys.readouterr().out)
+    n_one, n_two, n_all = (int(line.split()[1]) for line in said)
+    assert n_one + n_two == n_all
+    with pytest.raises(ValueError, match="a share is one of 1/2 to 2/2, got 3/2"):
+        grids.main(["isoflop_large", "--share", "3/2", "--plan"])
+
+
+def test_missing_runs_of_a_share(tmp_path):
+    record_grid(job(), tmp_path, share=(1, 4), say=lambda _: None)  # a-1
+    assert missing_of(job(), (1, 2), tmp_path) == [("c", 1)]
+    assert missing_of(job(), (2, 2), tmp_path) == [("b", 1), ("d", 1)]
 
 
 def test_shares_stay_apart_whatever_a_machine_has_already(tmp_path):
