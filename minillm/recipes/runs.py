@@ -2,6 +2,7 @@
 
 `laptop` is the one to begin with; `draft` and `tiny` are the two base models that the lessons
 before 27 start from (`make base-tiny`); `small` and `medium` those of lesson 27 (`make base`).
+find_run also finds the published sizes of minillm.distributed.full_size (`llama_7b` ...).
 """
 
 from collections.abc import Callable
@@ -152,7 +153,7 @@ def small() -> Run:
 
 
 def medium() -> Run:
-    """The larger base model: 7.4 M parameters, for a GPU (`benchmarks/gpu/medium.py`).
+    """The larger base model: 7.4 M parameters, for a GPU (`benchmarks/gpu/base.py`).
 
     It reads what `small` reads, so that the same validation rows judge both: 82 M tokens, every
     text about four times. That is 11 tokens a parameter, as many as `small` gets; it takes a GPU
@@ -173,14 +174,26 @@ def medium() -> Run:
 
 _ALL = (laptop, draft, tiny, small, medium)
 RUNS: dict[str, Callable[[], Run]] = {run.__name__: run for run in _ALL}
+FULL_SIZES = ("gpt2_124m", "llama_1b", "llama_7b", "llama_13b", "llama2_70b")
+"""Names of minillm.distributed.full_size, known here without its import of torch's FSDP."""
 
 
 def find_run(name: str) -> Run:
-    """Look a run up by its name.
+    """Look a run up by its name: one of RUNS, or a published size on the course's own text.
 
     Raises:
         ValueError: if there is no such run; the message lists those that there are.
     """
-    if name not in RUNS:
-        raise ValueError(f"no run {name!r}; there are {', '.join(RUNS)}")
-    return RUNS[name]()
+    if name in RUNS:
+        return RUNS[name]()
+    if is_full_size(name):
+        from minillm.distributed.full_size import find_full_size
+
+        found = find_full_size(name)
+        return Run(name, found.model, found.optimizer, found.train)
+    raise ValueError(f"no run {name!r}; there are {', '.join([*RUNS, *FULL_SIZES])}")
+
+
+def is_full_size(name: str) -> bool:
+    """Whether a name is that of a published size, planned and trained on many cards."""
+    return name in FULL_SIZES

@@ -638,7 +638,7 @@ print(f"its largest rung is 1/{whole / max(spent):.0f} of it")
 # %% [markdown]
 # What changes with size: the run fails (lesson 24 counts the hours), the data is never read twice, the batch is thousands of times larger, and the model is
 # trained on *more* than the loss alone would ask for, because it will be used (lesson 25). LLaMA-7B read 1 000 billion tokens, 149 a parameter; ours
-# ten. `medium` (7.4 M parameters) is trained by the same command on a GPU, `python -m benchmarks.gpu.medium`. On two cores it would be under-trained,
+# ten. `medium` (7.4 M parameters) is trained by the same command on a GPU, `python -m benchmarks.gpu.base`. On two cores it would be under-trained,
 # and then it would have to be called so.
 #
 # ## Recap

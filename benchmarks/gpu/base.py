@@ -1,4 +1,4 @@
-"""Train the base model `medium` on a GPU: `python -m benchmarks.gpu.medium`.
+"""Train a base model on a GPU: `python -m benchmarks.gpu.base --name medium`, or small.
 
 The token rows of the recipe are looked for in $MINILLM_DATA (or ~/.cache/minillm) and made where
 they are missing, which takes some minutes of one core and the harvest of the course's packages. To
@@ -6,8 +6,9 @@ spare a GPU machine that, copy the folder rows/<key> that `--rows` prints; it ha
 
 The run goes on from its last checkpoint, like `make base NAME=medium`. It stops itself politely
 after --minutes (9), with a checkpoint in --out; the same command goes on from there. When it is
-finished the model is published into --out/checkpoints, and OUT/medium_gpu.json says how it went:
-tokens a second, the loss, and what was predicted. `--toy` does all this in a minute on a CPU.
+finished the model is published into --out/checkpoints, and base_<name>_gpu.json beside it says how
+it went: tokens a second, the loss, and what was predicted. `--toy` does all this in a minute on a
+CPU.
 
 Besides torch and numpy it needs safetensors, regex, tqdm, psutil, filelock and cattrs.
 """
@@ -33,9 +34,9 @@ from minillm.recipes.tokens import find_tokenizer, prepare_rows
 from minillm.train import has_checkpoint, load_checkpoint, read_metrics
 
 
-def toy(texts: Path) -> Run:
+def toy(name: str, texts: Path) -> Run:
     """The recipe at the size of a test: a narrow model, few steps, the texts of a folder."""
-    run = find_run("medium")
+    run = find_run(name)
     train = dataclasses.replace(
         run.train, steps=20, batch_size=4, context=64, warmup_steps=2, eval_every=10, save_every=10
     )
@@ -54,21 +55,23 @@ def stop_after(minutes: float) -> threading.Timer:
 
 def main() -> None:
     """Read the command line, train, publish, and write down how it went."""
-    parser = argparse.ArgumentParser(description="Train the base model medium on a GPU.")
-    parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", "runs/medium_gpu")))
+    parser = argparse.ArgumentParser(description="Train a base model on a GPU.")
+    parser.add_argument("--name", choices=base_models.BASE, default="medium")
+    parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", "runs/base_gpu")))
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--rows", action="store_true", help="only make the rows and say where")
     parser.add_argument("--toy", type=Path, help="a folder of texts: a run of seconds, on a CPU")
     options = parser.parse_args()
     if not torch.cuda.is_available() and options.toy is None and not options.rows:
         parser.exit(1, "there is no GPU here; --toy FOLDER runs a toy on the CPU\n")
-    run = find_run("medium") if options.toy is None else toy(options.toy)
+    name = options.name
+    run = find_run(name) if options.toy is None else toy(name, options.toy)
     rows = prepare_rows(run.data, find_tokenizer(run.data.tokenizer), run.train.context)
     if options.rows:
         print(rows.train.path.parent)
         return
-    said = None if options.toy else read_prediction("medium")  # before the run, not after it
-    out, began = options.out / "medium", time.perf_counter()
+    said = None if options.toy else read_prediction(name)  # before the run, not after it
+    out, began = options.out / name, time.perf_counter()
     timer = stop_after(options.minutes)
     last = execute(run, out, resume_run=has_checkpoint(out / "last"))
     timer.cancel()
@@ -76,7 +79,7 @@ def main() -> None:
     speeds = sorted(r["tokens_per_second"] for r in records if "tokens_per_second" in r)
     losses = [r["evaluate"]["validation_loss"] for r in records if "evaluate" in r]
     note = {
-        "run": "medium",
+        "run": name,
         "toy": options.toy is not None,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "torch": torch.__version__,
@@ -89,8 +92,8 @@ def main() -> None:
         "predicted": said,
     }
     if note["step"] == run.train.steps:
-        base_models.publish_base(out, "medium", options.out / "checkpoints")
-    path = options.out / "medium_gpu.json"
+        base_models.publish_base(out, name, options.out / "checkpoints")
+    path = options.out / f"base_{name}_gpu.json"
     path.write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
     print(path.read_text("utf-8"))
 
