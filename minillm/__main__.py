@@ -4,6 +4,7 @@ Each verb only reads its arguments and hands them on; the work is in the rooms. 
 ends with one line that names the value and the remedy, and with exit status 2.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -30,11 +31,21 @@ def train(
     out: Annotated[Path | None, typer.Option(help="folder to write (default runs/<name>)")] = None,
     resume: Annotated[bool, typer.Option(help="go on from the last checkpoint in --out")] = False,
 ) -> None:
-    """Train a run; Ctrl-C saves a checkpoint that --resume goes on from."""
+    """Train a run; Ctrl-C saves a checkpoint that --resume goes on from.
+
+    Under torchrun the model is sharded over all ranks, and the run goes on by itself.
+    """
     from minillm.recipes import execute, find_run, override
+    from minillm.recipes.runs import is_full_size
 
     run = override(find_run(recipe), overrides or [])
-    execute(run, out if out is not None else Path("runs") / run.name, resume_run=resume)
+    out = out if out is not None else Path("runs") / run.name
+    if "RANK" not in os.environ and not is_full_size(recipe):
+        execute(run, out, resume_run=resume)
+        return
+    from minillm.recipes.sharded import execute_sharded
+
+    execute_sharded(run, out)
 
 
 @app.command()
@@ -113,12 +124,22 @@ def plan(
     law: Annotated[
         str | None, typer.Option(help="of the budget, such as besiroglu or kaplan; default: all")
     ] = None,
-    gpu: Annotated[str, typer.Option(help="for the time a budget takes: H100, A100 ...")] = "H100",
-    n_gpus: Annotated[int, typer.Option(help="how many of them")] = 8,
+    gpu: Annotated[
+        str | None,
+        typer.Option(help="such as H100; default: H100 for a budget, the paper's for a recipe"),
+    ] = None,
+    n_gpus: Annotated[
+        int | None, typer.Option(help="how many; default: 8 for a budget, the paper's for a recipe")
+    ] = None,
     mfu: Annotated[float, typer.Option(help="share of their peak that is reached")] = 0.4,
 ) -> None:
-    """Print what a run costs, and whether it fits; or with --flops what a budget buys."""
+    """Print what a run costs, and whether it fits; or with --flops what a budget buys.
+
+    With --n-gpus the run is sharded over so many, and refused if it does not fit.
+    """
     from minillm.recipes import find_plan
+    from minillm.recipes.plan import plan_sharded
+    from minillm.recipes.runs import is_full_size
     from minillm.recipes.spend import spend
 
     if (recipe is None) == (flops is None):
@@ -126,10 +147,17 @@ def plan(
             "name a recipe (minillm plan laptop) or a budget (minillm plan --flops 1e21)"
         )
     if flops is not None:
-        typer.echo(spend(flops, law, gpu=gpu, n_gpus=n_gpus, utilisation=mfu).report())
+        typer.echo(
+            spend(flops, law, gpu=gpu or "H100", n_gpus=n_gpus or 8, utilisation=mfu).report()
+        )
+    elif recipe is not None and (gpu is not None or n_gpus is not None):
+        typer.echo(plan_sharded(recipe, overrides or [], gpu=gpu, n_gpus=n_gpus))
     elif recipe is not None:
         found = find_plan(recipe, overrides or [], memory_gb=memory_gb, n_tokens=n_tokens)
         typer.echo(found.report())
+        if is_full_size(recipe):
+            typer.echo("\nsharded over the cards of its paper (lesson 24):")
+            typer.echo(plan_sharded(recipe, overrides or []))
 
 
 @app.command()

@@ -8,6 +8,7 @@ runs/laptop/bad_batch.safetensors    the batch at which a loss was not finite, i
 """
 
 import json
+import os
 import platform
 from pathlib import Path
 
@@ -115,18 +116,32 @@ def describe(run: Run, tokenizer_hash: str) -> dict[str, object]:
 
 
 def _claim_folder(run: Run, out: Path, *, resume_run: bool) -> None:
-    note = out / "run.json"
     there = has_checkpoint(out / "last")
     if there and not resume_run:
         raise ValueError(f"{out} holds a run already; go on with --resume, or name another --out")
     if resume_run and not there:
         raise ValueError(f"{out} holds no checkpoint to go on from; leave --resume out")
-    if resume_run and note.is_file():
-        before = from_dict(json.loads(note.read_text("utf-8")), Run)
-        if before != run:
-            raise ValueError(
-                f"{out} was made with other settings; give the same recipe and overrides "
-                f"(they stand in {note.name}), or name another --out"
-            )
+    note_settings(run, out, before=resume_run and (out / "run.json").is_file())
+
+
+def note_settings(run: Run, out: Path, *, before: bool) -> None:
+    """Write run.json into the folder of a run.
+
+    Args:
+        run: its settings.
+        out: the folder; made if it is not there.
+        before: an earlier session has written run.json, which must say the same.
+
+    Raises:
+        ValueError: if it says something else.
+    """
+    note = out / "run.json"
+    if before and from_dict(json.loads(note.read_text("utf-8")), Run) != run:
+        raise ValueError(
+            f"{out} was made with other settings; give the same recipe and overrides "
+            f"(they stand in {note.name}), or name another --out"
+        )
     out.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(to_dict(run), indent=1) + "\n", encoding="utf-8")
+    beside = note.with_name(note.name + ".new")
+    beside.write_text(json.dumps(to_dict(run), indent=1) + "\n", encoding="utf-8")
+    os.replace(beside, note)

@@ -10,7 +10,7 @@ from minillm.model import DecoderConfig, presets
 from minillm.model.config import count_parameters, flops_per_token, kv_bytes_per_token
 from minillm.recipes.overrides import override
 from minillm.recipes.run import Run
-from minillm.recipes.runs import RUNS, find_run
+from minillm.recipes.runs import RUNS, find_run, is_full_size
 from minillm.train import OptimizerConfig, TrainConfig
 from minillm.train.memory import MemoryLedger, memory_ledger
 
@@ -102,8 +102,8 @@ def find_plan(
         run = override(find_run(name), overrides)
         t = run.train
         own_tokens = float(t.steps * t.accumulate * t.batch_size * t.context)
-    elif name in PRESETS:
-        model = PRESETS[name]()
+    elif name in PRESETS or is_full_size(name):
+        model = PRESETS[name]() if name in PRESETS else find_run(name).model
         train = TrainConfig(batch_size=1, context=model.context)
         run = override(Run(name, model, OptimizerConfig(), train), overrides)
         own_tokens = float(TOKENS_PER_PARAMETER * count_parameters(run.model))
@@ -114,6 +114,48 @@ def find_plan(
     ledger = memory_ledger(run.model, run.train.batch_size, run.train.context)
     available = memory_gb * 1e9 if memory_gb is not None else _memory_here()
     return Plan(run, n_tokens or own_tokens, ledger, available)
+
+
+def plan_sharded(
+    name: str,
+    overrides: Iterable[str] = (),
+    *,
+    gpu: str | None = None,
+    n_gpus: int | None = None,
+) -> str:
+    """Plan a run on many cards, every weight sharded over them.
+
+    Args:
+        name: of a run, such as laptop or llama_7b.
+        overrides: as for `override`.
+        gpu: how the card's name begins, such as H100 or "A100 SXM 40"; of several the last of
+            minillm.distributed.hardware.CARDS. None means the paper's, or H100.
+        n_gpus: 1 to 8, or a multiple of 8; None means the paper's number, or 8.
+
+    Returns:
+        Lines: bytes on a card, rows at once, seconds of a step, days of the run.
+
+    Raises:
+        ValueError: if the run does not fit, with what would do; or a name is unknown.
+
+    Lesson: notebooks/24_fsdp.ipynb
+    """
+    from minillm.distributed.fit import check_fits, report  # late: torch's FSDP takes a second
+    from minillm.distributed.full_size import FULL_SIZES, on
+    from minillm.distributed.hardware import CARDS, H100_80, Cluster
+    from minillm.recipes.sharded import full_size_of
+
+    run = override(find_run(name), overrides)
+    cluster = Cluster(H100_80, 1, 8, 50e9, "one machine: nothing goes between")
+    if name in FULL_SIZES:
+        cluster = FULL_SIZES[name]().cluster
+    fitting = [card for card in CARDS if card.name.startswith(gpu or cluster.card.name)]
+    if not fitting:
+        raise ValueError(f"no GPU {gpu!r}; there are {', '.join(card.name for card in CARDS)}")
+    full = full_size_of(run, cluster)
+    if gpu is not None or n_gpus is not None:
+        full = full_size_of(run, on(full, fitting[-1], n_gpus or cluster.n_cards))
+    return report(check_fits(full, full.cluster))
 
 
 def _memory_here() -> float:

@@ -11,7 +11,7 @@ from minillm.train.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from minillm.train.flops import peak_flops, six_nd, utilisation
+from minillm.train.flops import peak_flops, utilisation
 from minillm.train.ledger import LedgerWarning
 from minillm.train.lion import Lion
 from minillm.train.loop import train
@@ -76,7 +76,6 @@ __all__ = [
     "read_metrics",
     "resume",
     "save_checkpoint",
-    "six_nd",
     "textbook_step",
     "train",
     "utilisation",

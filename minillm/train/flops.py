@@ -1,6 +1,7 @@
 """How much arithmetic training takes, and what share of the machine's it reaches.
 
-- The exact count of a config is minillm.model.config.flops_per_token; six_nd is the rule of thumb.
+- The exact count of a config is minillm.model.config.flops_per_token; the rule of thumb, 6 N D, is
+  minillm.scaling.six_nd.
 - The peak of a CPU is measured by matrix products; that of a GPU is its maker's figure.
 - Utilisation here is of the model's FLOPs (MFU): work done twice, such as recomputation, does not
   count.
@@ -27,24 +28,6 @@ GPU_PEAKS = {
     "RTX 4090": 165e12,  # NVIDIA Ada architecture white paper, appendix A, float32 accumulate (*)
     "RTX 3090": 71e12,  # NVIDIA GA102 architecture white paper, appendix A, float32 accumulate (*)
 }
-
-
-def six_nd(n_parameters: float, n_tokens: float) -> float:
-    """Estimate the FLOPs of a training run.
-
-        C = 6 N D
-
-    Args:
-        n_parameters: N.
-        n_tokens: D.
-
-    Returns:
-        FLOPs: 2 a parameter and token forward, 4 backward.
-
-    Source: Kaplan et al. 2020, arXiv:2001.08361, section 2.1.
-    Lesson: notebooks/25a_kaplan.ipynb
-    """
-    return 6.0 * n_parameters * n_tokens
 
 
 def peak_flops(device: torch.device | str = "cpu", precision: str = "float32") -> float:

@@ -27,6 +27,7 @@ from minillm.train.report import Interrupt, Log, Reporter, evaluated
 from minillm.train.rescue import with_batch
 from minillm.train.settings import TrainConfig, TrainState
 from minillm.train.stability import NotFiniteError, clip_grad_norm
+from minillm.train.team import Team
 
 Save = Callable[[nn.Module, torch.optim.Optimizer, TrainState], object]
 Evaluate = Callable[[nn.Module], float | dict[str, float]]
@@ -47,6 +48,7 @@ def train(
     objective: Objective = causal_loss,
     folder: str | Path | None = None,
     progress: bool = True,
+    team: Team | None = None,
 ) -> TrainState:
     """Train a model: the whole loop, over 40 lines so that a step can be read in one piece.
 
@@ -68,6 +70,8 @@ def train(
             back to, and `bad_batch.safetensors`, when a loss is not finite. None: the marks lie
             in a temporary folder, and the batch only hangs on the error, as error.batch.
         progress: show a bar and print lines.
+        team: how several ranks count and decide together; None means this process alone. The
+            value of the objective must be the same on all ranks.
 
     Returns:
         The state at the end. After Ctrl-C it has `interrupted` set: the step is finished, save
@@ -81,16 +85,16 @@ def train(
 
     Lesson: notebooks/20a_adamw.ipynb
     """
-    state = state or TrainState()
+    state, team = state or TrainState(), team or Team()
     device = next(model.parameters()).device
     state.precision = state.precision or resolve_precision(config.precision, device)
     state.interrupted = False
     optimizer = _ready(model, optimizer)
     source = iter(batches)
     model.train()
-    told = {"log": log, "bytes_per_token": bytes_per_token, "progress": progress}
+    told = {"log": log, "bytes_per_token": bytes_per_token, "progress": progress, "peak": team.peak}
     with ExitStack() as stack, Interrupt() as stop, _report(model, config, state, told) as report:
-        recovery = _recovery(config, state, folder, stack)
+        recovery = _recovery(config, state, folder, stack, team)
         while state.step < config.steps and not state.interrupted:
             if recovery is not None:
                 recovery.mark(model, optimizer, state)
@@ -100,7 +104,7 @@ def train(
             state.n_batches += n_passes
             state.loss = 0.0
             with report.watch():
-                for (x, y), share in zip(micro, _shares(micro), strict=True):
+                for (x, y), share in zip(micro, _shares(micro, team), strict=True):
                     with autocast(state.precision, device):
                         loss = share * objective(model, x, y)
                     loss.backward()
@@ -113,7 +117,7 @@ def train(
             lr = _set_rates(optimizer, config, state.step + 1, recovery)
             optimizer.step()
             optimizer.zero_grad()
-            n_tokens = sum(x.numel() for x, _ in micro)
+            n_tokens = team.n_readers * sum(x.numel() for x, _ in micro)
             state.step, state.n_tokens = state.step + 1, state.n_tokens + n_tokens
             report.step(
                 state.step,
@@ -124,7 +128,7 @@ def train(
                 n_tokens=n_tokens,
                 shape=tuple(micro[0][0].shape),
             )
-            state.interrupted = stop.requested and state.step < config.steps
+            state.interrupted = team.agree(stop.requested) and state.step < config.steps
             last = state.step == config.steps or state.interrupted
             if evaluate is not None and _due(state.step, config.eval_every, last=last):
                 report.evaluation(state.step, evaluated(model, evaluate))
@@ -158,14 +162,18 @@ def _report(
 
 
 def _recovery(
-    config: TrainConfig, state: TrainState, folder: str | Path | None, stack: ExitStack
+    config: TrainConfig,
+    state: TrainState,
+    folder: str | Path | None,
+    stack: ExitStack,
+    team: Team,
 ) -> Recovery | None:
     """Make what goes back at a spike; a temporary folder ends with the stack."""
     if config.recovery is None:
         return None
-    if folder is None:
+    if folder is None and team.marks is None:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="minillm-"))
-    return Recovery(config.recovery, Path(folder) / "marks", state)
+    return Recovery(config.recovery, team.marks or Path(folder or "") / "marks", state, team)
 
 
 def _clipped_norm(
@@ -209,11 +217,11 @@ def _next(source: Any, step: int, device: torch.device) -> tuple[Tensor, Tensor]
     return x.to(device, non_blocking=True), y.to(device, non_blocking=True)
 
 
-def _shares(micro: list[tuple[Tensor, Tensor]]) -> list[float]:
+def _shares(micro: list[tuple[Tensor, Tensor]], team: Team) -> list[float]:
     """What share of the targets of the step each batch has; 0 where nothing counts at all."""
     if len(micro) == 1:
         return [1.0]
-    counts = [int((y != -100).sum()) for _, y in micro]
+    counts = team.totals([int((y != -100).sum()) for _, y in micro])
     return [n / max(1, sum(counts)) for n in counts]
 
 

@@ -94,40 +94,68 @@ def memory_ledger(
     weights = (count_parameters(config) + count_padding(config)) * bytes_per_weight
     n_tokens, D, V = batch_size * T, config.d_model, config.vocab_size
     wide, narrow = _kept(config, T, autocast)
-    a_token = (wide + narrow) * bytes_per_activation
-    copies = 0
-    if autocast:
-        a_token = 4 * wide + 2 * narrow
-        copies = 2 * count_matrix_parameters(config)
+    each = 2 if autocast else bytes_per_activation
+    kept = n_tokens * ((4 if autocast else each) * wide + each * narrow)
+    kept += config.n_layers * bias_numbers(config, T) * each
+    copies = 2 * count_matrix_parameters(config) if autocast else 0
     if fused_loss:  # its own gradients, of the features and of the output matrix
-        each = 4 if autocast else bytes_per_activation
-        loss = n_tokens * D * each + V * D * bytes_per_weight
-    else:
-        loss = 4 * n_tokens * V + (2 * (n_tokens + V) * D if autocast else 0)
+        loss = n_tokens * D * (4 if autocast else each) + V * D * bytes_per_weight
+    else:  # logits, and the features, which the output matrix reads
+        features = n_tokens + (V if autocast else 0)  # and a copy of the matrix
+        loss = 4 * n_tokens * V + each * features * D
     optimizer = optimizer_numbers * weights
-    return MemoryLedger(weights, weights, optimizer, n_tokens * a_token, loss, copies)
+    return MemoryLedger(weights, weights, optimizer, kept, loss, copies)
 
 
 def activation_numbers(config: DecoderConfig, context: int | None = None) -> int:
     """Count the numbers that the stack keeps for each token until the backward pass.
 
-        a norm:        its input and its output, D each; RMSNorm its middle result, D, as well
-        attention:     q, k, v, the average twice (it is copied once): 3 N H + 2 K H, and N
+        a norm:        its input and its output, D each; RMSNorm its middle result, D, as well;
+                       the output of the last one counts to the loss, which reads it
+        attention:     attention_numbers
         feed-forward:  2 F plain, 4 F gated
         k experts:     k times that, their inputs and outputs, 2 D each, and 4 E of the router
-
-    The readable attention keeps the weights, 2 N T, and keys and values for all query heads.
 
     Args:
         config: the model.
         context: T; None means config.context.
 
     Returns:
-        Numbers a token, over all layers and the final norm.
+        Numbers a token, over all layers and the final norm. What ALiBi keeps, bias_numbers, is no
+        matter of tokens and not among them.
 
     Lesson: notebooks/22a_ledger.ipynb
     """
     return sum(_kept(config, config.context if context is None else context, autocast=False))
+
+
+def attention_numbers(config: DecoderConfig, T: int) -> int:
+    """Count the numbers that one attention keeps for each token between its projections.
+
+        q, k, v, the average, and a sum for each head:      2 N H + 2 K H + N
+        RoPE or T5: the average once more, as it is copied  N H
+        a window, or T5's bias: the mask, in full           N T
+        the readable attention: weights, keys and values    4 N H + 2 N T in place of all that
+        for all query heads
+
+    Args:
+        config: the model.
+        T: tokens in a sequence.
+
+    Returns:
+        Numbers a token. Copied is where the heads do not lie in memory as the next product wants
+        them: rotated queries have another order than queries that are still a view.
+
+    Lesson: notebooks/22a_ledger.ipynb
+    """
+    return _heads(config, T) + config.attention.n_heads
+
+
+def bias_numbers(config: DecoderConfig, T: int) -> int:
+    """Count the numbers that one attention keeps for the whole batch: ALiBi's, N T T, if fast."""
+    a = config.attention
+    keeps = config.position.kind == "alibi" and a.implementation == "fast"
+    return a.n_heads * T * T if keeps else 0
 
 
 def _kept(config: DecoderConfig, T: int, autocast: bool) -> tuple[int, int]:
@@ -148,14 +176,17 @@ def _kept(config: DecoderConfig, T: int, autocast: bool) -> tuple[int, int]:
         narrow += config.n_layers * inputs * D
     else:
         wide += config.n_layers * D * (1 if config.parallel else 2)
-    return wide + D * config.norm.ends_the_stack, narrow
+    return wide, narrow
 
 
 def _heads(config: DecoderConfig, T: int) -> int:
     a, H = config.attention, config.head_width
     if a.implementation == "readable":
         return 4 * a.n_heads * H + 2 * a.n_heads * T - a.n_heads
-    return 3 * a.n_heads * H + 2 * a.key_heads * H
+    kind = config.position.kind
+    masked = kind == "t5" or (a.window is not None and kind != "alibi")
+    average = (2 if kind in ("rope", "t5") else 1) * H + (T if masked else 0)
+    return a.n_heads * (H + average) + 2 * a.key_heads * H
 
 
 def _inner(config: DecoderConfig) -> int:

@@ -19,11 +19,11 @@ import cattrs
 import torch
 from torch import Tensor, nn
 
-from minillm.train.checkpoint import load_checkpoint, save_checkpoint
 from minillm.train.rewind import GiveUp, Mark, Rewind, RewindState, decide
 from minillm.train.settings import RecoveryConfig, TrainState
 from minillm.train.spikes import SpikeMonitor
 from minillm.train.stability import NotFiniteError
+from minillm.train.team import Team
 
 
 class SpikeError(NotFiniteError):
@@ -38,6 +38,7 @@ class Recovery:
         folder: of the marks, checkpoints `step-00000050` and so on. Those that no rewind can need
             any more are removed.
         state: of the run; its `recovery` is read, and kept up to date.
+        team: writes and reads the marks; None means this process alone.
 
     Cost: a checkpoint every mark_every steps; some back * widen^(tries - 1) / mark_every of them
         are kept, each with the optimizer's state.
@@ -45,8 +46,14 @@ class Recovery:
     Lesson: notebooks/21_stability.ipynb
     """
 
-    def __init__(self, config: RecoveryConfig, folder: str | Path, state: TrainState) -> None:
-        self.config, self.folder = config, Path(folder)
+    def __init__(
+        self,
+        config: RecoveryConfig,
+        folder: str | Path,
+        state: TrainState,
+        team: Team | None = None,
+    ) -> None:
+        self.config, self.folder, self.team = config, Path(folder), team or Team()
         self.monitor = SpikeMonitor(config.spikes)
         self.past = RewindState()
         if state.recovery:
@@ -69,7 +76,7 @@ class Recovery:
         self._marks[state.step] = Mark(state.step, state.n_batches)
         self._forget_old(state.step)
         self._remember(state)
-        save_checkpoint(self._place(state.step), model, optimizer, asdict(state))
+        self.team.save_mark(self._place(state.step), model, optimizer, state)
 
     def sees_spike(self, state: TrainState, grad_norm: float) -> bool:
         """Judge the step that is going on, before its update; state.loss is its loss."""
@@ -108,10 +115,10 @@ class Recovery:
         )  # fmt: skip
         if isinstance(order, GiveUp):
             raise SpikeError(order.reason)
-        found = load_checkpoint(self._place(order.mark.step), model, optimizer, restore_rng=True)
-        state.step, state.n_tokens = found.state["step"], found.state["n_tokens"]
-        state.loss = found.state["loss"]
-        self.monitor.load_state_dict(found.state["recovery"]["monitor"])
+        found = self.team.load_mark(self._place(order.mark.step), model, optimizer)
+        state.step, state.n_tokens = found["step"], found["n_tokens"]
+        state.loss = found["loss"]
+        self.monitor.load_state_dict(found["recovery"]["monitor"])
         _skip(source, order.position - state.n_batches)
         state.n_batches = order.position
         for step in [step for step in self._marks if step > order.mark.step]:

@@ -35,6 +35,7 @@ class Reporter:
         bytes_per_token: of the text, to express the loss in bits per byte; None leaves it out.
         log: is called with the record of every step; None keeps none.
         progress: show bar and lines.
+        peak: gives the FLOP/s of all devices from a device and a precision.
         ledger: count the first step, and log it beside what was predicted.
 
     Raises:
@@ -52,6 +53,7 @@ class Reporter:
         bytes_per_token: float | None,
         log: Log | None,
         progress: bool,
+        peak: Callable[[torch.device, str], float] = peak_flops,
         ledger: bool = False,
     ) -> None:
         self.n_steps, self.log_every = n_steps, log_every
@@ -60,7 +62,7 @@ class Reporter:
         self.ledger = StepLedger(model, precision) if ledger else None
         self.peak = None
         if isinstance(self.config, DecoderConfig):
-            self.peak = peak_flops(next(model.parameters()).device, precision)
+            self.peak = peak(next(model.parameters()).device, precision)
         self.bar = tqdm(
             total=n_steps, initial=first_step, unit="step", disable=not progress, leave=False
         )

@@ -27,6 +27,7 @@ def minillm(*arguments, stdin=""):
         (("train", "laptop", "optimizer.lrr=1"), "did you mean 'lr'?"),
         (("plan", "laptop", "model.d_model=-3"), "d_model must be at least 1, got -3"),
         (("plan", "nothing"), "no run and no model 'nothing'"),
+        (("plan", "llama2_70b", "--n-gpus", "8"), "does not fit on 8 x A100 SXM 80 GB"),
         (("tokenize", "x", "--tokenizer", "missing_folder"), "no tokenizer 'missing_folder'"),
         (("chat", "missing_model"), "no model 'missing_model'"),
         (("bench", "missing_bench"), "no benchmark 'missing_bench'"),

@@ -7,7 +7,8 @@ import minillm.train.flops as flops
 import minillm.train.precision as precision
 from minillm.model.config import flops_per_token
 from minillm.model.presets import llama_7b
-from minillm.train import peak_flops, probe, six_nd, utilisation
+from minillm.scaling import six_nd
+from minillm.train import peak_flops, probe, utilisation
 from minillm.train.metrics import format_record
 from minillm.train.precision import Probe, autocast, resolve_precision
 
@@ -67,10 +68,6 @@ def test_autocast():
         assert (a @ a).dtype == torch.bfloat16
     with autocast("float32"):
         assert (a @ a).dtype == torch.float32
-
-
-def test_six_nd_of_gpt3():
-    assert six_nd(175e9, 300e9) == pytest.approx(3.15e23)  # 3.14e23 in its paper, table D.1
 
 
 def test_the_peak_is_measured_once(monkeypatch):
