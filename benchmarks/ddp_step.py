@@ -7,25 +7,33 @@ One line for each number of ranks, network and way: the median over turns of mea
 with the lowest and the highest turn. The prediction of a turn is made of the turn's own step that
 sent nothing, so that a machine that others use, too, is as busy in both.
 
-    python -m benchmarks.ddp_step
+    python -m benchmarks.ddp_step            # prints
+    python -m benchmarks.ddp_step two_cores  # and writes data/results/ddp_step/two_cores.json
+
+Lesson 22b shows that file. Let nothing else run meanwhile.
 """
 
 import json
+import platform
 import statistics
+import sys
 import time
+from dataclasses import asdict
 
 import torch
 
+from benchmarks.compare import commit, machine
 from minillm.distributed.collectives import all_reduce, barrier
-from minillm.distributed.ddp_clock import clock_ways, predict_step
+from minillm.distributed.ddp_clock import ClockedStep, clock_ways, middle, predict_step
 from minillm.distributed.group import Group
 from minillm.distributed.links import Link
 from minillm.distributed.processes import run_processes
 from minillm.distributed.slow import SlowGroup
 from minillm.model import AttentionConfig, DecoderConfig, FeedForwardConfig
+from minillm.recipes.records import RESULTS
 
 CONFIG = DecoderConfig(256, 64, 4, 64, AttentionConfig(4), FeedForwardConfig("swiglu", 128))
-ROWS, BUCKET, TURNS, SEED = 16, 2**17, 9, 22
+ROWS, BUCKET, TURNS, SEED = 32, 2**17, 9, 22
 SLOW = Link("3 ms, 10 MB/s", 0.01, 3000.0)
 SIZES = (2**10, 2**18, 2**21)  # numbers in the all-reduces to which the loopback is fitted
 
@@ -61,33 +69,60 @@ def fitted(group: Group) -> Link:
     return Link("loopback", 1e-9 / a_byte, 1e6 * latency)
 
 
+def lines_of(size: int, network: str, link: Link, told: dict[str, list[ClockedStep]]) -> list[dict]:
+    """Compare what was measured with what is predicted, a line for each way."""
+    lines = []
+    for way in ("naive", "buckets", "overlap"):
+        hides = way == "overlap" and network == "slow"
+        ratios = []
+        for alone, clock in zip(told["alone"], told[way], strict=True):
+            step = predict_step(alone, clock.sizes, link, size, overlap=hides)
+            ratios.append(clock.total / step.total)
+        line = {
+            "ranks": size,
+            "network": network,
+            "latency_us": round(link.latency_us, 1),
+            "mb_per_s": round(1000 * link.gb_per_s, 1),
+            "way": way,
+            "measured_ms": round(1000 * middle(told[way]).total, 1),
+            "over_predicted": round(statistics.median(ratios), 3),
+            "lowest": round(min(ratios), 3),
+            "highest": round(max(ratios), 3),
+            "turns": TURNS,
+        }
+        print(json.dumps(line), flush=True)
+        lines.append(line)
+    return lines
+
+
 def main() -> None:
     """Print a line for each number of ranks, network and way."""
     ids = torch.randint(0, 256, (ROWS, 65), generator=torch.Generator().manual_seed(SEED))
+    measured: list[dict] = []
+    steps: dict[str, dict] = {}
     for size in (2, 4):
-        for given in (SLOW, None):
+        for network, given in (("slow", SLOW), ("loopback", None)):
             link, told = run_processes(size, work, ids, given, timeout=300)[0]
-            for way in ("naive", "buckets", "overlap"):
-                hides = way == "overlap" and given is not None
-                ratios, measured = [], []
-                for alone, clock in zip(told["alone"], told[way], strict=True):
-                    step = predict_step(alone, clock.sizes, link, size, overlap=hides)
-                    ratios.append(clock.total / step.total)
-                    measured.append(1000 * clock.total)
-                line = {
-                    "ranks": size,
-                    "network": link.name,
-                    "latency_us": round(link.latency_us, 1),
-                    "mb_per_s": round(1000 * link.gb_per_s, 1),
-                    "way": way,
-                    "measured_ms": round(statistics.median(measured), 1),
-                    "over_predicted": round(statistics.median(ratios), 3),
-                    "lowest": round(min(ratios), 3),
-                    "highest": round(max(ratios), 3),
-                    "turns": TURNS,
-                }
-                print(json.dumps(line), flush=True)
+            measured += lines_of(size, network, link, told)
+            if not steps:
+                steps = {way: asdict(middle(clocks)) for way, clocks in told.items()}
+    if sys.argv[1:]:
+        record = {
+            "config": {"rows": ROWS, "bucket_bytes": BUCKET, "turns": TURNS} | asdict(CONFIG),
+            "seed": SEED,
+            "machine": machine(),
+            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+            "commit": commit(),
+            "slow": {k: getattr(SLOW, k) for k in ("name", "gb_per_s", "latency_us")},
+            "measured": measured,
+            "steps": steps,  # of rank 0 of 2, over the slow network
+        }
+        path = RESULTS / "ddp_step" / f"{sys.argv[1]}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    from benchmarks import ddp_step  # so that other processes find work by the module's name
+
+    ddp_step.main()

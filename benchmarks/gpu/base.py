@@ -53,15 +53,20 @@ def stop_after(minutes: float) -> threading.Timer:
     return timer
 
 
-def main() -> None:
-    """Read the command line, train, publish, and write down how it went."""
+def parsed() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+    """The command line."""
     parser = argparse.ArgumentParser(description="Train a base model on a GPU.")
     parser.add_argument("--name", choices=base_models.BASE, default="medium")
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", "runs/base_gpu")))
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--rows", action="store_true", help="only make the rows and say where")
     parser.add_argument("--toy", type=Path, help="a folder of texts: a run of seconds, on a CPU")
-    options = parser.parse_args()
+    return parser, parser.parse_args()
+
+
+def main() -> None:
+    """Train, publish, and write down how it went."""
+    parser, options = parsed()
     if not torch.cuda.is_available() and options.toy is None and not options.rows:
         parser.exit(1, "there is no GPU here; --toy FOLDER runs a toy on the CPU\n")
     name = options.name

@@ -72,6 +72,8 @@ def run_job(job: Job, folder: Path, seconds: float, *, toy: bool = False) -> int
     Returns:
         Its exit status; None if it was stopped.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so in the background of a shell
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the job would inherit it
     folder.mkdir(parents=True, exist_ok=True)
     module, *words = job.words
     command = [
@@ -171,7 +173,6 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("runs/gpu_queue"))
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", "runs/gpu_queue")))
     options = parser.parse_args(words)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     if options.list:
         for name, job in JOBS.items():
             print(f"{name:18} up to {job.seconds:3.0f} s{'' if job.toy else ', GPU only'}")

@@ -15,6 +15,7 @@ None of it changes the model: it is applied from outside, and the loop of lesson
 
 import queue
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -160,6 +161,8 @@ class GradientSync:
     Attributes:
         n_syncs: how many times the gradients have been summed.
         order: numbers of the buckets in the order in which they filled in the last pass.
+        filled_at: when each bucket was full in that pass, by its number; time.perf_counter.
+        talked: start and end of the sums, in the order of the buckets, by the same clock.
 
     Raises:
         ValueError: if no parameter trains.
@@ -176,6 +179,8 @@ class GradientSync:
         same_weights(group, model)
         self.n_syncs = 0
         self.order: list[int] = []
+        self.filled_at: dict[int, float] = {}
+        self.talked: list[tuple[float, float]] = []
         self._on = True
         self._thread: threading.Thread | None = None
         self._work: queue.Queue[list[Tensor] | None] = queue.Queue()
@@ -191,9 +196,10 @@ class GradientSync:
     def only(self, last: bool) -> Iterator[None]:
         """Let a backward pass inside sum the gradients (last=True), or only add to this rank's.
 
-        With accumulation all passes but the last of a step should have last=False: the sum of k
-        sums is the same, but costs k times as much. To sum after the *first* only is the bug that
-        some published loops had: the ranks then drift apart.
+        With accumulation all passes but the last of a step must have last=False: a second sum
+        would count what the first has summed N times. (torch averages; there a sum in each pass
+        is right and costs k times as much.) To sum after the *first* only is the bug that some
+        published loops had: the ranks then drift apart.
         """
         before, self._on = self._on, last
         try:
@@ -240,7 +246,7 @@ class GradientSync:
             if not self._on:
                 return
             if self._thread is None:
-                self.order = []
+                self.order, self.filled_at, self.talked = [], {}, []
                 self._thread = threading.Thread(target=self._sum_all, daemon=True)
                 self._thread.start()
             self._missing[number] -= 1
@@ -251,6 +257,7 @@ class GradientSync:
                 )
             if self._missing[number] == 0:
                 self.order.append(number)
+                self.filled_at[number] = time.perf_counter()
             while self._next < len(self.buckets) and self._missing[self._next] <= 0:
                 self._send_next()
 
@@ -264,8 +271,10 @@ class GradientSync:
         """What the second thread does: it sums what it is given, until None."""
         while (bucket := self._work.get()) is not None:
             if self._error is None:
+                start = time.perf_counter()
                 try:
                     sum_bucket(self.group, bucket)
+                    self.talked.append((start, time.perf_counter()))
                 except BaseException as error:  # told to the caller by wait()
                     self._error = error
 

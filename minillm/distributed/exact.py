@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from minillm.distributed.ranks import agree, gather_numbers
+from minillm.distributed.step_clock import StepClock
 
 
 class StopAgreed(Exception):
@@ -31,14 +32,12 @@ class SharedBatches:
         part: which share, 0 to parts - 1.
         parts: ranks that read different rows; tensor ranks of one group read the same.
         stop: asked before each step, on every rank; if any rank says yes, all stop.
-        ignored: whether targets may be -100. With accumulation on several ranks they must not: the
-            loop weighs each batch by the targets of its own rank.
         between_steps: tells from the number of batches drawn so far whether a step begins, so that
             a stop never falls between two batches of one step. The default says always.
+        clock: takes the time of the drawing.
 
     Raises:
-        ValueError: if B is no multiple of parts, or a target is ignored that must not be (when the
-            batch comes, on all ranks).
+        ValueError: if B is no multiple of parts (when the batch comes, on all ranks).
 
     Cost: every rank cuts all rows of the batch and keeps B / parts of them.
     Lesson: notebooks/24_fsdp.ipynb
@@ -52,13 +51,13 @@ class SharedBatches:
         *,
         stop: Callable[[], bool] = lambda: False,
         between_steps: Callable[[int], bool] = lambda n_drawn: True,
-        ignored: bool = True,
+        clock: StepClock | None = None,
     ) -> None:
         if not 0 <= part < parts:
             raise ValueError(f"part must lie in 0 to {parts - 1}, got {part}")
         self.batches, self.part, self.parts = batches, part, parts
         self.stop, self.between_steps, self.n_drawn = stop, between_steps, 0
-        self.ignored = ignored
+        self.draw = (clock or StepClock()).during("data", self._draw)
         self.source: Iterator[tuple[Tensor, Tensor]] = iter(batches)
 
     def __iter__(self) -> "SharedBatches":
@@ -67,7 +66,7 @@ class SharedBatches:
     def __next__(self) -> tuple[Tensor, Tensor]:
         if self.between_steps(self.n_drawn) and agree(self.stop()):
             raise StopAgreed
-        x, y = next(self.source)
+        x, y = self.draw()
         self.n_drawn += 1
         n, rest = divmod(len(x), self.parts)
         if rest or not n:
@@ -75,13 +74,20 @@ class SharedBatches:
                 f"a batch of {len(x)} sequences cannot be dealt out to {self.parts} ranks; make "
                 f"train.batch_size a multiple of {self.parts}"
             )
-        if not self.ignored and bool((y == -100).any()):
-            raise ValueError(
-                "some targets are ignored (-100): with train.accumulate over 1 on several ranks "
-                "their mean would be wrong; set train.accumulate=1"
-            )
         rows = slice(self.part * n, (self.part + 1) * n)
         return x[rows], y[rows]
+
+    def _draw(self) -> tuple[Tensor, Tensor]:
+        return next(self.source)
+
+    def skip(self, n: int) -> None:
+        """Leave out n batches, on all ranks."""
+        self.n_drawn += n
+        if hasattr(self.source, "skip"):
+            self.source.skip(n)
+            return
+        for _ in range(n):
+            self.draw()
 
     def state_dict(self) -> dict[str, Any]:
         """Give the position of the sampler: the same on all ranks, for any number of ranks."""

@@ -15,7 +15,7 @@ from minillm.distributed.fsdp import ShardingConfig
 from minillm.distributed.full_size import FullSize
 from minillm.distributed.hardware import Cluster
 from minillm.distributed.links import Link
-from minillm.distributed.step_time import StepTime, Unit, fsdp_tasks, run_tasks
+from minillm.distributed.step_time import StepTime, Unit, fsdp_step
 from minillm.distributed.trainer import fit_to_ranks
 from minillm.model import DecoderConfig
 from minillm.model.config import (
@@ -113,18 +113,18 @@ def fit(run: FullSize, cluster: Cluster, rows: int, *, kernel_share: float = 0.6
     share = share_of_card(run.model, run.sharding, shards, rows, train.context)
     speed = cluster.card.peak * kernel_share
     units = _units(run.model, run.sharding, rows * train.context, train.context, speed)
-    fast = shards <= cluster.cards_per_machine
-    link = Link("ring", (cluster.card.link if fast else cluster.between) / 1e9, 5.0)
+    between = Link("between machines", cluster.between / 1e9, 5.0)
+    inside = Link("inside a machine", cluster.card.link / 1e9, 5.0)
     update = 7 * share.parts / 4 / cluster.card.bandwidth  # 28 bytes moved for 16 held
-    step = run_tasks(
-        fsdp_tasks(
-            units,
-            link,
-            shards,
-            n_passes=train.accumulate,
-            optimizer=update,
-            keep_gathered=run.sharding.keep_gathered,
-        )
+    step = fsdp_step(
+        units,
+        inside if shards <= cluster.cards_per_machine else between,
+        shards,
+        n_passes=train.accumulate,
+        optimizer=update,
+        keep_gathered=run.sharding.keep_gathered,
+        copies=run.sharding.replicas,
+        between=inside if cluster.n_machines == 1 else between,
     )
     n_tokens = train.batch_size * train.accumulate * train.context
     model = flops_per_token(run.model, context=train.context) * n_tokens

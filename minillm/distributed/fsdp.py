@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import (
+    FSDPModule,
     MixedPrecisionPolicy,
     fully_shard,
     register_fsdp_forward_method,
@@ -181,6 +182,16 @@ def sharded_loss(model: Decoder, x: Tensor, y: Tensor) -> Tensor:
         Nats a token over the targets of this rank, a scalar; 0 where there is none.
     """
     return linear_cross_entropy(model.features(x), whole(model.output_matrix()), y)
+
+
+def let_go(model: nn.Module) -> None:
+    """Let go of all gathered weights: after a forward pass without a backward pass the root's stay.
+
+    Until then named_parameters() gives the gathered ones, which no optimizer knows.
+    """
+    for unit in model.modules():
+        if isinstance(unit, FSDPModule):
+            unit.reshard()
 
 
 def whole(weight: Tensor) -> Tensor:

@@ -52,6 +52,29 @@ class Traffic:
         return Traffic(self.n_bytes - before.n_bytes, self.n_messages - before.n_messages)
 
 
+@dataclass(frozen=True)
+class Sending:
+    """A tensor on its way, from Group.start_send.
+
+    Attributes:
+        group: whose.
+        to: the rank that it goes to.
+        on_its_way: what the kind of group knows it by.
+    """
+
+    group: "Group"
+    to: int
+    on_its_way: Any
+
+    def wait(self) -> None:
+        """Wait until the other rank has taken it; only then may the tensor be changed.
+
+        Raises:
+            PeerError: if the rank has died, or takes nothing for longer than the timeout.
+        """
+        self.group._end(self.on_its_way, self.to)
+
+
 class Group(ABC):
     """N ranks that can send tensors to one another; each rank has its own Group object.
 
@@ -82,13 +105,34 @@ class Group(ABC):
         return replace(self.traffic)
 
     def send(self, x: Tensor, to: int) -> None:
-        """Send a tensor to a rank, and wait until it is on its way.
+        """Send a tensor to a rank, and wait until it may be changed again.
 
         Raises:
             ValueError: if `to` is no other rank of the group.
             PeerError: if the rank has died, or takes nothing for longer than the timeout.
         """
-        self._end(self._begin(x, to), to)
+        self.start_send(x, to).wait()
+
+    def start_send(self, x: Tensor, to: int) -> Sending:
+        """Start to send a tensor, and go on at once.
+
+        Two ranks that send to each other and then receive must do it so, or by exchange.
+
+        Args:
+            x: must not be changed until the wait is over.
+            to: another rank.
+
+        Returns:
+            What is to be waited for, later, with wait().
+
+        Raises:
+            ValueError: if `to` is no other rank of the group.
+            PeerError: if the rank has died.
+        """
+        self._check(to)
+        self.traffic.n_bytes += x.numel() * x.element_size()
+        self.traffic.n_messages += 1
+        return Sending(self, to, self._put(x, to))
 
     def receive(self, into: Tensor, source: int) -> Tensor:
         """Wait for a tensor of a rank, and put it into one of the same shape and dtype.
@@ -114,16 +158,10 @@ class Group(ABC):
         Args, Returns, Raises: as send and receive.
         """
         self._check(source)
-        on_its_way = self._begin(x, to)
+        sending = self.start_send(x, to)
         self._take(into, source)
-        self._end(on_its_way, to)
+        sending.wait()
         return into
-
-    def _begin(self, x: Tensor, to: int) -> Any:
-        self._check(to)
-        self.traffic.n_bytes += x.numel() * x.element_size()
-        self.traffic.n_messages += 1
-        return self._put(x, to)
 
     def _check(self, other: int) -> None:
         if not 0 <= other < self.size or other == self.rank:

@@ -21,6 +21,7 @@ from minillm.distributed.group import PeerError
 from minillm.distributed.processes import join
 
 PRELOADED = ["torch", "torch.distributed", "minillm.distributed.launch"]
+KILLED, FAILED, WAITED = range(3)  # a rank that was killed is named before those that miss it
 GRACE = 1.0  # seconds between the first failure and the end of all, to learn who failed first
 
 
@@ -70,7 +71,7 @@ def launch(
 
 def _listen(processes: list, pipes: dict[Any, int], size: int, echo: Any) -> list:
     results: list[Any] = [None] * size
-    failed: list[tuple[int, str, bool]] = []  # rank, why, whether it only waited for another
+    failed: list[tuple[int, str, int]] = []  # rank, why, how far it is from the cause
     until = float("inf")
     while pipes and time.monotonic() < until:
         for pipe in wait(list(pipes), timeout=0.1):
@@ -91,9 +92,11 @@ def _listen(processes: list, pipes: dict[Any, int], size: int, echo: Any) -> lis
             until = min(until, time.monotonic() + GRACE)
             if kind == "died":
                 processes[rank].join(GRACE)
-                failed.append((rank, _how(processes[rank].exitcode), False))
+                exitcode = processes[rank].exitcode
+                failed.append((rank, _how(exitcode), KILLED if exitcode == -9 else FAILED))
             else:
-                failed.append((rank, *value))
+                why, waited = value
+                failed.append((rank, why, WAITED if waited else FAILED))
     if failed:
         rank, why, _ = min(failed, key=lambda f: f[2])  # min keeps the first of equals
         silent = ", ".join(str(pipes[pipe]) for pipe in pipes)

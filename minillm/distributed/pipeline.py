@@ -7,13 +7,12 @@ a micro batch, however many parameters the blocks have. So a pipeline can do wit
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from minillm.distributed.collectives import all_reduce
-from minillm.distributed.group import Group
+from minillm.distributed.group import Group, Sending
 from minillm.distributed.schedules import Work
 from minillm.model import Decoder
 from minillm.objectives.causal import fast_cross_entropy
@@ -122,8 +121,8 @@ def run_pipeline(
             peak = max(peak, len(rank.held))
         else:
             total += rank.backward(i, targets[i], n_micro)
-    for on_its_way, to in rank.sent:
-        group._end(on_its_way, to)
+    for sending in rank.sent:
+        sending.wait()
     return Ran(total if rank.last else None, peak)
 
 
@@ -155,7 +154,7 @@ class _Rank:
         self.group, self.stage, self.width, self.dtype = group, stage, width, dtype
         self.first, self.last = group.rank == 0, group.rank == group.size - 1
         self.held: dict[int, tuple[Tensor, Tensor]] = {}
-        self.sent: list[tuple[Any, int]] = []
+        self.sent: list[Sending] = []
 
     def forward(self, i: int, ids: Tensor) -> None:
         x = ids
@@ -183,4 +182,4 @@ class _Rank:
         return loss
 
     def _send(self, x: Tensor, to: int) -> None:
-        self.sent.append((self.group._begin(x, to), to))
+        self.sent.append(self.group.start_send(x, to))

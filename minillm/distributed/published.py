@@ -26,6 +26,9 @@ class Published:
         tflops: 1e12 FLOP/s a card, as reported; None if it is not.
         counts_recomputation: whether those include recomputed FLOPs (HFU) or not (MFU).
         source: where it stands.
+        tokens_per_second: of a card, as reported; None if it is not.
+        stated: whether the source says what was recomputed, and what its figure counts. If not,
+            plan and counts_recomputation are assumed, and utilisation.readings tries all.
     """
 
     job: Job
@@ -33,6 +36,8 @@ class Published:
     tflops: float | None
     counts_recomputation: bool
     source: str
+    tokens_per_second: float | None = None
+    stated: bool = True
 
 
 def opt(d_model: int, n_layers: int, n_heads: int) -> DecoderConfig:
@@ -91,9 +96,8 @@ def bloom(batch_size: int = 2048, micro_batch: int = 2) -> Published:
     job = Job("BLOOM-176B", presets.bloom_176b(), jean_zay(), batch_size, 2048)
     plan = Plan(Layout(8, 12, 4), micro_batch, zero=1, recompute="full")
     source = "BigScience 2022, arXiv:2211.05100, section 3.4; tr11-176B-ml/README.md"
-    return Published(
-        job, plan, 156.0 if (batch_size, micro_batch) == (2048, 2) else None, True, source
-    )
+    reported = {(2048, 2): 156.0, (192, 1): 73.0, (16, 2): 8.04}.get((batch_size, micro_batch))
+    return Published(job, plan, reported, True, source)
 
 
 def glm() -> Published:
@@ -105,13 +109,48 @@ def glm() -> Published:
     return Published(job, plan, None, True, source)
 
 
+def mt_nlg_530b() -> DecoderConfig:
+    """MT-NLG: 105 layers. Smith et al. 2022, arXiv:2201.11990."""
+    return DecoderConfig(
+        vocab_size=50257,
+        d_model=20480,
+        n_layers=105,
+        context=2048,
+        attention=AttentionConfig(n_heads=128, bias=True),
+        feedforward=FeedForwardConfig("gelu", 4 * 20480, bias=True),
+        norm=NormConfig("layernorm", 1e-5),
+        position=PositionConfig("learned"),
+    )
+
+
+def mt_nlg(n_machines: int = 280, *, later: bool = False) -> Published:
+    """MT-NLG-530B: TP 8 x PP 35, 1 920 sequences, as its authors ran it, or as Megatron later did.
+
+    Args:
+        n_machines: DGX A100 with eight cards, a multiple of 35.
+        later: with sequence parallelism, and only the scores recomputed (Korthikanti et al.).
+    """
+    data = n_machines // 35
+    cluster = Cluster(A100_80, n_machines, 8, 25e9, "DGX A100: 8 x 200 Gbit/s HDR InfiniBand")
+    job = Job("MT-NLG-530B", mt_nlg_530b(), cluster, 1920, 2048)
+    if later:
+        plan = Plan(Layout(data, 35, 8), 1, zero=0, recompute="selective", sequence=True)
+        source = (
+            "Korthikanti et al. 2022, arXiv:2205.05198, abstract: an MFU of 54.2 %; batch assumed"
+        )
+        return Published(job, plan, 0.542 * 312, False, source)
+    reported = {280: 126.0, 350: 121.0, 420: 113.0}.get(n_machines)
+    source = "Smith et al. 2022, arXiv:2201.11990, section 2.4: 60.1, 50.2 and 44.4 s a step"
+    return Published(job, Plan(Layout(data, 35, 8), 1, recompute="full"), reported, True, source)
+
+
 def baichuan() -> Published:
     """Baichuan-7B on a thousand A800; what its demo sets, but for cards and network."""
     cluster = Cluster(A800_80, 125, 8, 25e9, ASSUMED)
     job = Job("Baichuan-7B", presets.baichuan_7b(), cluster, 1000, 4096)
     plan = Plan(Layout(1000), 1, zero=2, recompute="selective")
     source = "Baichuan-7B, README 2023; config/deepspeed.json of its repository"
-    return Published(job, plan, 182.0, False, source)
+    return Published(job, plan, 182.0, False, source, stated=False)
 
 
 def llama_65b() -> Published:
@@ -120,4 +159,4 @@ def llama_65b() -> Published:
     job = Job("LLaMA-65B", presets.llama_65b(), cluster, 2048, 2048)
     plan = Plan(Layout(256, 1, 8), 1, zero=1, recompute="selective")
     source = "Touvron et al. 2023, arXiv:2302.13971, section 2.4; layout assumed"
-    return Published(job, plan, None, False, source)
+    return Published(job, plan, None, False, source, tokens_per_second=380.0, stated=False)

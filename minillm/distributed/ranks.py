@@ -19,6 +19,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
+from minillm.distributed.corner import fresh_corner
+
 T = TypeVar("T")
 
 
@@ -35,17 +37,26 @@ class Ranks:
         size: of the whole run, processes.
         device: where this process computes.
         restart: how often torchrun has started the run anew.
+        local: number of this process on its machine.
+        n_local: processes on its machine.
     """
 
     rank: int
     size: int
     device: torch.device
     restart: int = 0
+    local: int = 0
+    n_local: int = 1
 
     @property
     def first(self) -> bool:
         """Whether this is the rank that speaks and writes for all."""
         return self.rank == 0
+
+
+def under_torchrun() -> bool:
+    """Whether torchrun, or something that speaks its language, has started this process."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 @contextmanager
@@ -64,23 +75,26 @@ def joined(
 
     Lesson: notebooks/24_fsdp.ipynb
     """
-    by_torchrun = file is None and "RANK" in os.environ
+    by_torchrun = file is None and under_torchrun()
+    local, n_local = 0, size
     if by_torchrun:
         rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        local = int(os.environ.get("LOCAL_RANK", 0))
+        n_local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     cuda = torch.cuda.is_available()
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else None
-    if device is not None:
+    device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    if cuda:
         torch.cuda.set_device(device)
     kind = "cpu:gloo,cuda:nccl" if cuda else "gloo"  # gloo carries the checkpoints
     limit = timedelta(seconds=timeout_s)
+    store: dist.Store = dist.HashStore() if file is None else dist.FileStore(str(file), size)
     if by_torchrun:
-        dist.init_process_group(kind, timeout=limit)
-    else:
-        store = dist.HashStore() if file is None else dist.FileStore(str(file), size)
-        dist.init_process_group(kind, store=store, rank=rank, world_size=size, timeout=limit)
+        store, _, _ = next(dist.rendezvous("env://", rank, size, timeout=limit))
+    store = fresh_corner(store, rank, size, timeout_s=timeout_s)
+    dist.init_process_group(kind, store=store, rank=rank, world_size=size, timeout=limit)
     restart = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
     try:
-        yield Ranks(rank, size, device or torch.device("cpu"), restart)
+        yield Ranks(rank, size, device, restart, local, n_local)
     finally:
         dist.destroy_process_group()
 

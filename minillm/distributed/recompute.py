@@ -52,7 +52,7 @@ def checkpoint(
 
     Cost: one more forward pass of the part, so 4/3 of its arithmetic. A second derivative is not
         available.
-    Source: Chen et al. 2016, arXiv:1604.06174, section 3.
+    Source: Chen et al. 2016, arXiv:1604.06174, section 4.
     Lesson: notebooks/22a_ledger.ipynb
     """
     if parameters is None:
@@ -163,7 +163,7 @@ def checkpoint_chain(
     Raises:
         ValueError: if segment is smaller than 1.
 
-    Source: Chen et al. 2016, arXiv:1604.06174, section 4.1.
+    Source: Chen et al. 2016, arXiv:1604.06174, section 4 (the square root of n).
     Lesson: notebooks/22a_ledger.ipynb
     """
     if segment < 1:

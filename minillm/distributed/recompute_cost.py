@@ -8,10 +8,16 @@ from dataclasses import dataclass, replace
 
 from minillm.distributed.recompute import POLICIES, Policy
 from minillm.model import DecoderConfig
-from minillm.model.config import flops_per_token
+from minillm.model.config import count_matrix_parameters, flops_per_token
 from minillm.objectives.fused import CHUNK_NUMBERS, CHUNK_ROWS
 from minillm.train.ledger import step_flops
-from minillm.train.memory import MemoryLedger, activation_numbers, memory_ledger
+from minillm.train.memory import (
+    MemoryLedger,
+    activation_numbers,
+    attention_numbers,
+    bias_numbers,
+    memory_ledger,
+)
 
 
 def recompute_ledger(
@@ -30,6 +36,8 @@ def recompute_ledger(
         block        its input, D
         attention    nothing more: its input, the output of a norm, is kept anyway
         feedforward  likewise
+
+    ALiBi's table, the same for all blocks, is an input as well.
 
     Args:
         config: the model, without experts.
@@ -57,9 +65,10 @@ def recompute_ledger(
         bytes_per_weight=bytes_per_number,
         bytes_per_activation=bytes_per_number,
     )
-    saved = n_parts * _saved_numbers(config, T, policy)
-    saved += config.d_model * config.norm.ends_the_stack  # what the fused loss reads, it drops
-    return replace(plain, activations=plain.activations - batch_size * T * saved * bytes_per_number)
+    saved = n_parts * _saved_numbers(config, batch_size, T, policy)
+    if n_parts and policy != "feedforward":
+        saved -= bias_numbers(config, T)  # an input of all of them
+    return replace(plain, activations=plain.activations - saved * bytes_per_number)
 
 
 def recomputed_blocks(config: DecoderConfig, policy: Policy, every: int = 1) -> int:
@@ -87,18 +96,15 @@ def block_numbers(config: DecoderConfig, context: int) -> int:
     return activation_numbers(two, context) - activation_numbers(one, context)
 
 
-def _saved_numbers(config: DecoderConfig, T: int, policy: Policy) -> int:
-    """Numbers a token that one recomputed part does not keep."""
-    a, f, H = config.attention, config.feedforward, config.head_width
-    if policy == "none":
-        return 0
+def _saved_numbers(config: DecoderConfig, batch_size: int, T: int, policy: Policy) -> int:
+    """Numbers that one recomputed part does not keep."""
+    f, n_tokens, bias = config.feedforward, batch_size * T, bias_numbers(config, T)
     if policy == "block":
-        return block_numbers(config, T) - config.d_model
-    if policy == "feedforward":
-        return (4 if f.n_matrices == 3 else 2) * f.width
-    if a.implementation == "readable":
-        return 4 * a.n_heads * H + 2 * a.n_heads * T
-    return 3 * a.n_heads * H + 2 * a.key_heads * H + a.n_heads
+        return n_tokens * (block_numbers(config, T) - config.d_model) + bias
+    if policy == "attention":
+        return n_tokens * attention_numbers(config, T) + bias
+    inner = (4 if f.n_matrices == 3 else 2) * f.width
+    return n_tokens * inner if policy == "feedforward" else 0
 
 
 def recompute_flops(
@@ -196,6 +202,12 @@ class Peak:
         return max(self.backward + self.state, self.end + self.state, self.update)
 
 
+def _end_norm(config: DecoderConfig) -> int:
+    """Numbers a token that the norm at the end of the stack keeps."""
+    kept = 2 * config.d_model + 1 if config.norm.kind == "rmsnorm" else config.d_model + 2
+    return kept if config.norm.ends_the_stack else 0
+
+
 def step_peak(
     config: DecoderConfig,
     batch_size: int,
@@ -208,7 +220,9 @@ def step_peak(
     """Predict the most that lives at once: the ledger, with what is temporary.
 
     The loss holds its two gradients and works on some rows of logits, twice; when the backward pass
-    begins it makes both gradients once more, times what arrives from above. A recomputed block
+    begins it makes both gradients once more, times what arrives from above. From block to block
+    its notes go and its gradients come, so the first or the last is the worst. An output matrix of
+    rows of length 1 takes four times its size to go back through that norm. A recomputed block
     comes back in full first, and each block works with some tensors beyond its notes: 3 D numbers
     a token, and F, or 2 F if it is gated.
 
@@ -228,13 +242,19 @@ def step_peak(
     how = {"policy": policy, "every": every, "bytes_per_number": bytes_per_number}
     ledger = recompute_ledger(config, batch_size, T, **how)  # type: ignore[arg-type]
     tokens = batch_size * T * bytes_per_number
-    again = min(1, recomputed_blocks(config, policy, every)) * _saved_numbers(config, T, policy)
+    again = min(1, recomputed_blocks(config, policy, every))
+    again *= _saved_numbers(config, batch_size, T, policy) * bytes_per_number
     f, D, V = config.feedforward, config.d_model, config.vocab_size
     work = (2 if f.n_matrices == 3 else 1) * f.width + 3 * D
     logits = 4 * V * min(batch_size * T, max(CHUNK_ROWS, CHUNK_NUMBERS // V))
-    in_loss = ledger.activations + ledger.loss + max(ledger.loss, 2 * logits + tokens * D)
     table = V * D * bytes_per_number
-    in_block = ledger.activations + table + tokens * (D + again + work)
+    norm = 4 * table if config.norm.head else 0
+    in_loss = max(ledger.loss, 2 * logits + tokens * D, norm) + ledger.activations + ledger.loss
+    notes = ledger.activations - tokens * _end_norm(config)  # gone before the last block's turn
+    matrices = count_matrix_parameters(config) * bytes_per_number
+    done = matrices * (config.n_layers - 1) // config.n_layers
+    there = max(notes, notes // config.n_layers + done)  # at the last block, at the first
+    in_block = there + table + again + tokens * (D + work)
     end = ledger.gradients + (2 * table if config.tie_embeddings else 0)
     update = ledger.gradients + ledger.optimizer + ledger.parameters
     return Peak(max(in_loss, in_block), end, update, ledger.optimizer)

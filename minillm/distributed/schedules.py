@@ -156,6 +156,39 @@ def bubble_share(n_stages: int, n_micro: int, n_chunks: int = 1) -> float:
     return (n_stages - 1) / (n_chunks * n_micro + n_stages - 1)
 
 
+def stored(n_stages: int, n_micro: int, n_chunks: int = 1, stage: int = 0) -> float:
+    """Derive how many micro batches wait in a stage's memory at most, under 1F1B.
+
+        v = 1: min(m, p - s)          v > 1: min(m v, 2 (p - 1 - s) + (v - 1) p + 1) / v
+
+    One more than the forward passes that a stage starts with; a chunk counts 1/v. The first stage
+    of an interleaved pipeline stores p + (p - 1)/v: up to twice as many as without chunks.
+
+    Args:
+        n_stages: p.
+        n_micro: m.
+        n_chunks: v.
+        stage: s, from 0.
+
+    Returns:
+        Micro batches, in units of what the whole stage keeps of one.
+
+    Raises:
+        ValueError: if a number is not positive, or the stage is not one of them.
+
+    Source: Korthikanti et al. 2022, arXiv:2205.05198, section 4.2.3.
+    Lesson: notebooks/23_parallel.ipynb
+    """
+    _check(n_stages, n_micro)
+    if n_chunks < 1 or not 0 <= stage < n_stages:
+        raise ValueError(
+            f"n_chunks must be at least 1 and stage 0 to {n_stages - 1}, got {n_chunks}, {stage}"
+        )
+    behind = n_stages - 1 - stage
+    start = behind if n_chunks == 1 else 2 * behind + (n_chunks - 1) * n_stages
+    return min(n_micro * n_chunks, start + 1) / n_chunks
+
+
 def weight_versions(scheme: str, n_stages: int, stage: int = 0) -> int:
     """Count the versions of its weights that a stage keeps at once.
 

@@ -1,6 +1,6 @@
 """The search for a plan: try every one, refuse what breaks a rule or does not fit, rank the rest.
 
-There are a few thousand plans for a few hundred cards, and a bill takes no time, so nothing clever
+There are some thousand plans for a few hundred cards, and a bill takes no time, so nothing clever
 is needed; what is hard is to say *why* the winner wins. So a search keeps what it refused, with the
 reason, and can tell for each single change of the winner what it would cost.
 """
@@ -8,9 +8,11 @@ reason, and can tell for each single change of the winner what it would cost.
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
-from minillm.distributed.bill import Assumptions, Bill, bill
-from minillm.distributed.layout import Layout
+from minillm.distributed.bill import Bill, bill
+from minillm.distributed.card_seconds import Assumptions
+from minillm.distributed.layout import AXES, Layout
 from minillm.distributed.plan import Job, Plan, Recompute, broken_rule
 
 RECOMPUTE: tuple[Recompute, ...] = ("none", "selective", "full")
@@ -103,41 +105,62 @@ def consider(job: Job, plan: Plan, assume: Assumptions | None = None) -> Candida
     return Candidate(plan, cost, None)
 
 
-def search(
-    job: Job,
-    assume: Assumptions | None = None,
-    *,
-    micro_batches: tuple[int, ...] = (1, 2, 4, 8),
-    recompute: tuple[Recompute, ...] = RECOMPUTE,
-    sequence: bool = True,
-    uneven: bool = False,
-) -> Search:
+@dataclass(frozen=True)
+class Space:
+    """Where a search looks.
+
+    Attributes:
+        micro_batches, zero, recompute: to try.
+        chunks: to try with a pipeline; more than 1 interleaves.
+        context, experts: sizes of these two axes to try; 1 leaves an axis out.
+        sequence: use sequence parallelism wherever there is a tensor axis.
+        uneven: allow stages with different numbers of blocks.
+    """
+
+    micro_batches: tuple[int, ...] = (1, 2, 4, 8)
+    zero: tuple[int, ...] = (0, 1, 2, 3)
+    recompute: tuple[Recompute, ...] = RECOMPUTE
+    chunks: tuple[int, ...] = (1, 2, 3, 4)
+    context: tuple[int, ...] = (1,)
+    experts: tuple[int, ...] = (1,)
+    sequence: bool = True
+    uneven: bool = False
+
+    def plans(self, n_cards: int) -> Iterator[Plan]:
+        """Every plan for a number of cards, whether it can be or not."""
+        for c in (c for c in self.context if n_cards % c == 0):
+            for box in layouts(n_cards // c):
+                layout = replace(box, context=c)
+                for m, zero, r, v, e in product(
+                    self.micro_batches,
+                    self.zero,
+                    self.recompute,
+                    self.chunks if layout.pipeline > 1 else (1,),
+                    self.experts,
+                ):
+                    sequence = self.sequence and layout.tensor > 1
+                    yield Plan(layout, m, zero, r, sequence, self.uneven, v, e)
+
+
+def search(job: Job, space: Space | None = None, assume: Assumptions | None = None) -> Search:
     """Look at every plan for a job.
 
-    Data x pipeline x tensor over all divisors of the cards, ZeRO 0 to 3, and what is given. With
-    recompute=("full",) and sequence=False it searches among what was known in early 2022.
+    Data x pipeline x tensor over all divisors of the cards, and what the space adds. With
+    Space(recompute=("full",), sequence=False) it searches among what was known in early 2022.
 
     Args:
         job: what is to be trained.
+        space: where to look.
         assume: what the bills take for granted.
-        micro_batches, recompute: to try.
-        sequence: use sequence parallelism wherever there is a tensor axis.
-        uneven: allow stages with different numbers of blocks.
 
     Returns:
         The search. Of equally fast plans the one that needs less memory comes first.
 
-    Cost: up to 48 plans for each way to write the number of cards as a product of three.
+    Cost: up to 192 plans for each way to write the number of cards as a product of three.
     Lesson: notebooks/23_parallel.ipynb
     """
-    assume = assume or Assumptions()
-    found = [
-        consider(job, Plan(layout, m, zero, r, sequence and layout.tensor > 1, uneven), assume)
-        for layout in layouts(job.cluster.n_cards)
-        for m in micro_batches
-        for zero in (0, 1, 2, 3)
-        for r in recompute
-    ]
+    space, assume = space or Space(), assume or Assumptions()
+    found = [consider(job, plan, assume) for plan in space.plans(job.cluster.n_cards)]
 
     def order(c: Candidate) -> tuple[float, float]:
         return c.seconds, c.bill.memory.total if c.bill else 0.0
@@ -168,7 +191,7 @@ def changes(job: Job, plan: Plan, assume: Assumptions | None = None) -> dict[str
 
     Returns:
         What was changed, and the candidate: another stage of ZeRO, other recomputation, half and
-        twice the micro batch, and cards moved by a factor of 2 from one axis to another.
+        twice the micro batch and the chunks, and cards moved by a factor of 2 between axes.
 
     Lesson: notebooks/23_parallel.ipynb
     """
@@ -179,14 +202,18 @@ def changes(job: Job, plan: Plan, assume: Assumptions | None = None) -> dict[str
     found["micro batch x 2"] = replace(plan, micro_batch=2 * plan.micro_batch)
     if plan.micro_batch % 2 == 0:
         found["micro batch / 2"] = replace(plan, micro_batch=plan.micro_batch // 2)
-    for more in ("data", "pipeline", "tensor"):
-        for less in ("data", "pipeline", "tensor"):
-            if more != less and getattr(a, less) % 2 == 0:
-                sizes = {more: 2 * getattr(a, more), less: getattr(a, less) // 2}
-                moved = replace(a, **sizes)
-                found[f"{more} x 2, {less} / 2"] = replace(
-                    plan, layout=moved, sequence=plan.sequence and moved.tensor > 1
-                )
+    if a.pipeline > 1:
+        found["chunks x 2"] = replace(plan, chunks=2 * plan.chunks)
+    for more, less in product(AXES, AXES):
+        if more != less and getattr(a, less) % 2 == 0 and "context" not in (more, less):
+            sizes = {more: 2 * getattr(a, more), less: getattr(a, less) // 2}
+            moved = replace(a, **sizes)
+            found[f"{more} x 2, {less} / 2"] = replace(
+                plan,
+                layout=moved,
+                sequence=plan.sequence and moved.tensor > 1,
+                chunks=plan.chunks if moved.pipeline > 1 else 1,
+            )
     return {what: consider(job, changed, assume) for what, changed in found.items()}
 
 
@@ -196,24 +223,28 @@ def told(job: Job, candidate: Candidate) -> str:
     if cost is None or c.refused:
         return f"{'-':>8}  {c.plan}: {c.refused}"
     return (
-        f"{cost.time.total:>7.2f} s  MFU {cost.mfu:.1%}  HFU {cost.hfu:.1%}  "
+        f"{cost.time.total:>7.3g} s  MFU {cost.mfu:.1%}  HFU {cost.hfu:.1%}  "
         f"{cost.memory.total / 1e9:>5.1f} GB  {c.plan}"
     )
 
 
+_KINDS = (
+    (" GB of ", "too much memory"),
+    ("ZeRO shares", "ZeRO without a data axis"),
+    ("ZeRO-", "ZeRO-2 or ZeRO-3 with a pipeline"),
+    ("a batch", "batch no multiple of DP x micro batch"),
+    ("cannot be shared", "heads or inner units not divisible by TP"),
+    ("leaves the machine", "tensor parallelism across machines"),
+    ("stages", "blocks do not fill the stages"),
+    ("as chunks need", "micro batches no multiple of PP, for chunks"),
+    ("CP ", "context cannot be cut, or would keep scores"),
+    ("EP ", "experts cannot be shared"),
+)
+
+
 def _kind(reason: str | None) -> str:
     """A reason without its numbers."""
-    words = str(reason)
-    for start, kind in (
-        ("needs", "too much memory"),
-        ("ZeRO shares", "ZeRO without a data axis"),
-        ("ZeRO-", "ZeRO-2 or ZeRO-3 with a pipeline"),
-        ("TP", "tensor parallelism across machines"),
-        ("a batch", "batch no multiple of DP x micro batch"),
-    ):
-        if words.startswith(start):
-            return kind
-    return "heads not divisible" if "heads" in words else "blocks do not fill the stages"
+    return next((kind for part, kind in _KINDS if part in str(reason)), str(reason))
 
 
 def _divisors(n: int) -> list[int]:

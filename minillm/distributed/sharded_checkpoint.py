@@ -1,20 +1,17 @@
 """Checkpoints that all ranks write together, and that any number of ranks can read.
 
-    out/step-00000200/shard-00001-model-00001-of-00001.safetensors    the parts of rank 0 ...
-    out/step-00000200/state.json      step, data position, optimizer settings, random generators
-    out/step-00000200/manifest.json   size and sha256 of each file; written last
-
 torch.distributed.checkpoint writes and reads the parts, and cuts them anew for another number of
 ranks; its safetensors form is used, because its own form contains pickles. The folder is written as
 `step-00000200.new` and renamed by rank 0 when everything in it is on the disk: a checkpoint is
 whole, or it is not there. A newer one never overwrites an older one; the oldest are removed.
+
+Each rank syncs and hashes the file that it wrote itself, and verifies its share of the files at a
+resume: one rank alone would take longer over a large model than the others wait.
 """
 
 import json
-import os
 import shutil
 import threading
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,13 +21,13 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 
+from minillm.distributed.fsdp import let_go
 from minillm.distributed.ranks import AllRanksError, all_succeed, first_decides
+from minillm.distributed.sealed import checkpoints, mark_of, seal
 from minillm.train.checkpoint import CheckpointError
-from minillm.train.disk import fingerprint, save_json, sha256, sync, sync_folder
+from minillm.train.disk import sync
 from minillm.train.rng import rng_states, set_rng_states
 from minillm.train.settings import TrainState
-
-FORMAT = 1
 
 
 class ShardedCheckpointer:
@@ -71,18 +68,30 @@ class ShardedCheckpointer:
         self, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainState
     ) -> None:
         """Save; called by all ranks at the same step."""
+        place = self.out / f"step-{state.step:08d}"
+        self.write(place, model, optimizer, state, in_background=self.in_background)
+
+    def write(
+        self,
+        final: Path,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        state: TrainState,
+        *,
+        in_background: bool = False,
+    ) -> None:
+        """Save in a folder of any name, once the save before is done; called by all ranks."""
         self.finish()
-        final = self.out / f"step-{state.step:08d}"
         new = final.with_name(final.name + ".new")
         first_decides(lambda: _fresh(new))
         tensors, plain = split_state(model, optimizer)
         rng: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(rng, rng_states())
         told = {"train": asdict(state), "optimizer": plain, "rng": rng}
-        if self.in_background:
+        if in_background:
             tensors = {name: tensor.detach().clone() for name, tensor in tensors.items()}
         arguments = (tensors, new, final, told)
-        if not self.in_background:
+        if not in_background:
             self._write(*arguments)
             self.finish()
             return
@@ -112,59 +121,34 @@ class ShardedCheckpointer:
         try:
             writer = dcp.HuggingFaceStorageWriter(str(new), save_distributed=True)
             dcp.save(tensors, storage_writer=writer, process_group=self.group)
+            files = self._share_hashes(new)
             if dist.get_rank() == 0:
-                seal(new, final, told, {**self.manifest, "step": told["train"]["step"]})
+                about = {**self.manifest, "step": told["train"]["step"]}
+                seal(new, final, told, about, files)
                 for old in checkpoints(self.out)[: -self.keep]:
                     shutil.rmtree(old, ignore_errors=True)
-        except (OSError, ValueError) as error:
-            self._failure = str(error)
+        except (OSError, ValueError, RuntimeError) as error:
+            self._failure = str(error) or type(error).__name__
         except dcp.api.CheckpointException as error:
             causes = (f"rank {r}: {pair[0]}" for r, pair in sorted(error.failures.items()))
             self._failure = "; ".join(causes) + "; the older checkpoints are untouched"
 
-
-def seal(new: Path, final: Path, told: dict[str, Any], manifest: dict[str, Any]) -> None:
-    """Add state and manifest to the written parts, and give the folder its name."""
-    for path in sorted(new.iterdir()):
-        sync(path)
-    save_json(new / "state.json", told)
-    files = {
-        path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
-        for path in sorted(new.iterdir())
-    }
-    whole = {**manifest, "format": FORMAT, "ranks": dist.get_world_size(), "files": files}
-    save_json(new / "manifest.json", {**whole, "sha256": fingerprint(whole)})
-    sync_folder(new)
-    if final.exists():  # of a run that is being repeated: the same step, the same numbers
-        shutil.rmtree(final)
-    os.rename(new, final)
-    sync_folder(final.parent)
-
-
-def checkpoints(out: str | Path) -> list[Path]:
-    """List the checkpoints of a run that were completed, the oldest first."""
-    found = Path(out).glob("step-" + "[0-9]" * 8)
-    return sorted(path for path in found if path.is_dir())
-
-
-def find_whole(out: str | Path, *, say: Callable[[str], object] = lambda line: None) -> Path | None:
-    """Find the newest checkpoint every byte of which is what was written.
-
-    Args:
-        out: folder of the run.
-        say: told in a sentence of each checkpoint that is passed over.
-
-    Returns:
-        Its folder, or None if there is none.
-
-    Lesson: notebooks/24_fsdp.ipynb
-    """
-    for place in reversed(checkpoints(out)):
-        trouble = _trouble(place)
-        if trouble is None:
-            return place
-        say(f"passing over {place}: {trouble}")
-    return None
+    def _share_hashes(self, new: Path) -> dict[str, Any]:
+        """Sync and hash the files of this rank; give those of all ranks."""
+        found: dict[str, Any] = {}
+        words = ""
+        try:
+            for path in sorted(new.glob(f"shard-{dist.get_rank() + 1:05d}-*")):
+                sync(path)
+                found[path.name] = mark_of(path)
+        except OSError as error:
+            words = str(error)
+        everyone: list[Any] = [None] * dist.get_world_size(self.group)
+        dist.all_gather_object(everyone, (found, words), group=self.group)
+        for rank, (_, trouble) in enumerate(everyone):
+            if trouble:
+                raise ValueError(f"rank {rank}: {trouble}")
+        return {name: mark for files, _ in everyone for name, mark in files.items()}
 
 
 def load_sharded(place: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainState:
@@ -214,6 +198,7 @@ def split_state(
     Raises:
         ValueError: if the optimizer keeps tensors that have not the shape of their parameter.
     """
+    let_go(model)  # an evaluation may have come before
     names = {id(p): name for name, p in model.named_parameters()}
     tensors: dict[str, Tensor] = {f"model/{names[id(p)]}": p for p in model.parameters()}
     plain: dict[str, Any] = {}
@@ -259,20 +244,3 @@ def _fresh(new: Path) -> None:
     """Make an empty folder; what a kill has left there goes."""
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-
-
-def _trouble(place: Path) -> str | None:
-    """Say what is wrong with a checkpoint; None if nothing is."""
-    try:
-        manifest = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
-        told = {k: v for k, v in manifest.items() if k != "sha256"}
-        if manifest["sha256"] != fingerprint(told):
-            return "manifest.json was altered"
-        for name, expected in manifest["files"].items():
-            if not (place / name).is_file():
-                return f"{name} is missing"
-            if sha256(place / name) != expected["sha256"]:
-                return f"{name} is cut short or altered"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return "manifest.json is missing or cut short"
-    return None

@@ -10,10 +10,12 @@ Pure functions: seconds in, seconds out. Nothing here runs a model.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from minillm.distributed.links import Link, seconds
 
 COMPUTE, TALK = "compute", "talk"
+LISTED = 3  # passes; from the second on all are alike (a test compares with all of them)
 
 
 @dataclass(frozen=True)
@@ -75,23 +77,33 @@ class StepTime:
 
     Attributes:
         events: in the order in which they were asked for.
+        more: seconds of further passes, each like the last one, which are not listed.
+        more_computing: seconds of computing in them.
     """
 
     events: tuple[Event, ...]
+    more: float = 0.0
+    more_computing: float = 0.0
 
     @property
     def total(self) -> float:
         """Seconds of the step."""
-        return max((e.end for e in self.events), default=0.0)
+        return max((e.end for e in self.events), default=0.0) + self.more
 
-    def busy(self, stream: str) -> float:
-        """Seconds in which a stream works."""
-        return sum(e.end - e.start for e in self.events if e.stream == stream)
+    @property
+    def computing(self) -> float:
+        """Seconds of the step in which something is computed."""
+        listed = sum(e.end - e.start for e in self.events if e.name[:4] != "talk")
+        return listed + self.more_computing
 
     @property
     def exposed(self) -> float:
         """Seconds of the step in which nothing is computed: talk that was not hidden."""
-        return self.total - sum(e.end - e.start for e in self.events if e.name[:4] != "talk")
+        return self.total - self.computing
+
+    def busy(self, stream: str) -> float:
+        """Seconds in which a stream works, in the passes that are listed."""
+        return sum(e.end - e.start for e in self.events if e.stream == stream)
 
 
 def run_tasks(tasks: Iterable[Task]) -> StepTime:
@@ -136,6 +148,8 @@ def fsdp_tasks(
     optimizer: float = 0.0,
     keep_gathered: bool = False,
     overlap: bool = True,
+    copies: int = 1,
+    between: Link | None = None,
 ) -> list[Task]:
     """List the work of a step of FSDP on one rank.
 
@@ -153,6 +167,9 @@ def fsdp_tasks(
         optimizer: seconds of the update of a rank's part.
         keep_gathered: weights stay between forward and backward.
         overlap: False: one stream does everything, as where a single core computes and talks.
+        copies: of the model (hybrid sharding): each rank's part of the summed gradients goes
+            through an all-reduce with those of the other copies.
+        between: link of each rank to the other copies; None means `link`.
 
     Returns:
         The tasks, for run_tasks. Names of communication begin with "talk".
@@ -164,42 +181,82 @@ def fsdp_tasks(
         one unit ahead, and why not more).
     Lesson: notebooks/24_fsdp.ipynb
     """
-    if not units or n_ranks < 1 or n_passes < 1 or optimizer < 0:
+    if not units or min(n_ranks, n_passes, copies) < 1 or optimizer < 0:
         raise ValueError(
-            "needs at least one unit, rank and pass, and no negative time; got "
-            f"{len(units)} units, n_ranks={n_ranks}, n_passes={n_passes}, optimizer={optimizer}"
+            "needs at least one unit, rank, pass and copy, and no negative time; got "
+            f"{len(units)} units, n_ranks={n_ranks}, n_passes={n_passes}, copies={copies}, "
+            f"optimizer={optimizer}"
         )
-    talk = TALK if overlap else COMPUTE
-    tasks: list[Task] = []
-    done: list[str] = []  # computations, in order
-
-    def add_gather(name: str, unit: Unit) -> str:
-        ahead = (done[-2],) if len(done) > 1 else ()
-        time = seconds("all_gather", unit.weight_bytes, n_ranks, link)
-        tasks.append(Task(f"talk gather {name}", talk, time, ahead))
-        return tasks[-1].name
-
-    def add_compute(name: str, time: float, *after: str) -> None:
-        tasks.append(Task(name, COMPUTE, time, (*done[-1:], *after)))
-        done.append(name)
-
+    step = _Step(link, n_ranks, TALK if overlap else COMPUTE, copies, between or link)
     for k in range(n_passes):
         for unit in units:
-            gathered = add_gather(f"forward {unit.name} {k}", unit)
-            add_compute(f"forward {unit.name} {k}", unit.forward, gathered)
+            gathered = step.gather(f"forward {unit.name} {k}", unit)
+            step.compute(f"forward {unit.name} {k}", unit.forward, gathered)
         gathered = ""
         if len(units) > 1 and not keep_gathered:
-            gathered = add_gather(f"backward {units[-1].name} {k}", units[-1])
+            gathered = step.gather(f"backward {units[-1].name} {k}", units[-1])
         for i, unit in reversed(list(enumerate(units))):
             here = f"backward {unit.name} {k}"
-            add_compute(here, unit.backward, *filter(None, [gathered]))
+            step.compute(here, unit.backward, *filter(None, [gathered]))
             gathered = ""
             if i > 1 and not keep_gathered:  # asked for before the sum below, which has to wait
-                gathered = add_gather(f"backward {units[i - 1].name} {k}", units[i - 1])
-            time = seconds("reduce_scatter", unit.gradient_bytes, n_ranks, link)
-            tasks.append(Task(f"talk reduce {unit.name} {k}", talk, time, (here,)))
-    tasks.append(Task("update", COMPUTE, optimizer, (done[-1], tasks[-1].name)))
-    return tasks
+                gathered = step.gather(f"backward {units[i - 1].name} {k}", units[i - 1])
+            step.reduce(f"{unit.name} {k}", unit, here)
+    update = Task("update", COMPUTE, optimizer, (step.done[-1], step.tasks[-1].name))
+    return [*step.tasks, update]
+
+
+class _Step:
+    """The tasks of a step of FSDP, as they are asked for."""
+
+    def __init__(self, link: Link, n_ranks: int, talk: str, copies: int, between: Link) -> None:
+        self.link, self.n_ranks, self.talk = link, n_ranks, talk
+        self.copies, self.between = copies, between
+        self.tasks: list[Task] = []
+        self.done: list[str] = []  # computations, in order
+
+    def gather(self, name: str, unit: Unit) -> str:
+        ahead = (self.done[-2],) if len(self.done) > 1 else ()
+        time = seconds("all_gather", unit.weight_bytes, self.n_ranks, self.link)
+        self.tasks.append(Task(f"talk gather {name}", self.talk, time, ahead))
+        return self.tasks[-1].name
+
+    def compute(self, name: str, time: float, *after: str) -> None:
+        self.tasks.append(Task(name, COMPUTE, time, (*self.done[-1:], *after)))
+        self.done.append(name)
+
+    def reduce(self, name: str, unit: Unit, after: str) -> None:
+        time = seconds("reduce_scatter", unit.gradient_bytes, self.n_ranks, self.link)
+        if self.copies > 1:
+            part = unit.gradient_bytes / self.n_ranks
+            time += seconds("all_reduce", part, self.copies, self.between)
+        self.tasks.append(Task(f"talk reduce {name}", self.talk, time, (after,)))
+
+
+def fsdp_step(
+    units: Sequence[Unit], link: Link, n_ranks: int, *, n_passes: int = 1, **how: Any
+) -> StepTime:
+    """Simulate a step of FSDP; of many passes only the first few, as the others are alike.
+
+    Args:
+        units, link, n_ranks, n_passes, how: as in fsdp_tasks.
+
+    Returns:
+        The step. Beyond LISTED passes the seconds of one more are added for each.
+
+    Raises:
+        ValueError: as fsdp_tasks.
+
+    Lesson: notebooks/24_fsdp.ipynb
+    """
+    listed = min(n_passes, LISTED)
+    step = run_tasks(fsdp_tasks(units, link, n_ranks, n_passes=listed, **how))
+    if n_passes == listed:
+        return step
+    before = run_tasks(fsdp_tasks(units, link, n_ranks, n_passes=listed - 1, **how))
+    times = n_passes - listed
+    more = times * (step.total - before.total)
+    return StepTime(step.events, more, times * (step.computing - before.computing))
 
 
 def draw(step: StepTime, *, width: int = 72) -> str:

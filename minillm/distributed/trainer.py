@@ -7,7 +7,8 @@ All that differs on many ranks goes in through the loop's arguments:
     objective    loss_across_ranks: one value on all ranks, so that all decide alike
     optimizer    AdamW by hand, over the parts
     save         ShardedCheckpointer
-    log, progress    on rank 0 only
+    team         RankTeam: what the loop counts and decides, all ranks do together
+    log          RankLog: rank 0 writes; seconds and memory of the ranks are added
 
 clip_grad_norm needs no change: the parameters are DTensors, whose norm is that of the whole.
 """
@@ -23,7 +24,10 @@ from torch import Tensor, nn
 from minillm.distributed.exact import SharedBatches, StopAgreed, loss_across_ranks
 from minillm.distributed.fsdp import ShardingConfig, make_mesh, shard_decoder
 from minillm.distributed.ranks import Ranks, StopSignal, first_decides
-from minillm.distributed.sharded_checkpoint import ShardedCheckpointer, find_whole, load_sharded
+from minillm.distributed.sealed import find_whole_together
+from minillm.distributed.sharded_checkpoint import ShardedCheckpointer, load_sharded
+from minillm.distributed.step_clock import StepClock
+from minillm.distributed.team import RankLog, RankTeam, memory_of
 from minillm.model import DecoderConfig
 from minillm.train import OptimizerConfig, TrainConfig, TrainState, make_optimizer, train
 from minillm.train.loop import Evaluate, Log
@@ -71,8 +75,8 @@ def train_sharded(
         stopped between two steps and saved, and `interrupted` is set.
 
     Raises:
-        ValueError: if the batch cannot be dealt out, or config wants what needs one process:
-            recovery, ledger, or a batch ramp on several ranks.
+        ValueError: if the batch cannot be dealt out, config.ledger is set, which needs one process,
+            or config.recovery without a folder.
         AllRanksError: on every rank, if a checkpoint cannot be written or read.
 
     Lesson: notebooks/24_fsdp.ipynb
@@ -80,23 +84,32 @@ def train_sharded(
     sharding = sharding or ShardingConfig()
     mesh = make_mesh(sharding, ranks.size, ranks.device.type)
     n_readers = ranks.size // sharding.tensor
-    check_config(config, sharding, n_readers, ranks)
+    check_config(config, n_readers, out)
     built = shard_decoder(model, sharding, mesh, seed=config.seed)
     moving = make_optimizer(built, optimizer or OptimizerConfig())
     say = print if ranks.first and progress else _quiet
-    with ExitStack() as stack:
-        stop = stack.enter_context(StopSignal())
+    clock = StepClock()
+    clock.follow(built, moving)
+    with StopSignal() as stop, ExitStack() as stack:
         part = ranks.rank // sharding.tensor
-        shared = SharedBatches(batches, part, n_readers, stop=lambda: stop.requested)
+        shared = SharedBatches(batches, part, n_readers, stop=lambda: stop.requested, clock=clock)
         state, save = TrainState(), None
         if out is not None:
             save = ShardedCheckpointer(out, manifest=manifest, in_background=in_background)
             stack.callback(save.wait)
-            state = _go_on(out, built, moving, shared, n_readers, say)
-        shared.ignored = n_readers == 1 or config.accumulate == 1
+            state = _go_on(out, built, moving, shared, say)
         before = state.n_batches
         shared.between_steps = lambda n_drawn: before + n_drawn == state.n_batches
         state.precision = state.precision or _precision(config, sharding, ranks)
+        team = RankTeam(ranks, tensor=sharding.tensor, save=save, weights=sharding.weights)
+        log = RankLog(
+            team,
+            _made_on_first(make_log, state.step),
+            clock,
+            lambda: memory_of(built, moving, ranks.device),
+            log_every=config.log_every,
+            progress=progress,
+        )
         try:
             train(
                 built,
@@ -104,29 +117,28 @@ def train_sharded(
                 config,
                 optimizer=moving,
                 state=state,
-                evaluate=evaluate,
-                save=_counting_all(save, n_readers),
-                log=_on_first(make_log, ranks, n_readers, state.step),
+                evaluate=None if evaluate is None else clock.during("evaluate", evaluate),
+                save=None if save is None else clock.during("save", save),
+                log=log,
                 bytes_per_token=bytes_per_token,
-                objective=loss_across_ranks,
+                objective=clock.during("forward", loss_across_ranks, after="backward"),
                 folder=None if out is None else Path(out) / f"rank-{ranks.rank}",
                 progress=progress and ranks.first,
+                team=team,
             )
+            team.agree(False)  # or a log that failed at the very end would go unnoticed
         except StopAgreed:
             state.interrupted = True
             say(f"asked to stop: stopped after step {state.step} of {config.steps}")
             if save is not None:
                 state.data = shared.state_dict()
-                _counting_all(save, n_readers)(built, moving, state)
+                save(built, moving, state)
         if save is not None:
             save.finish()
-    state.n_tokens *= n_readers
     return built, state
 
 
-def check_config(
-    config: TrainConfig, sharding: ShardingConfig, n_readers: int, ranks: Ranks
-) -> None:
+def check_config(config: TrainConfig, n_readers: int, out: str | Path | None) -> None:
     """Refuse, before anything is built, what cannot run so."""
     if config.batch_size % n_readers:
         raise ValueError(
@@ -134,12 +146,10 @@ def check_config(
             f"ranks; make it a multiple of {n_readers}, and mend train.accumulate so that a step "
             "reads as many tokens as before"
         )
-    if config.recovery is not None:
-        raise ValueError("train.recovery keeps its marks on one process; leave it out here")
+    if config.recovery is not None and out is None:
+        raise ValueError("train.recovery keeps its marks in the folder of the run; give out=")
     if config.ledger:
         raise ValueError("train.ledger counts a bare Decoder; leave it out here")
-    if config.ramp is not None and ranks.size > 1:
-        raise ValueError("train.ramp counts the tokens of one rank; leave it out on several")
 
 
 def fit_to_ranks(config: TrainConfig, n_readers: int, rows: int) -> TrainConfig:
@@ -154,14 +164,15 @@ def fit_to_ranks(config: TrainConfig, n_readers: int, rows: int) -> TrainConfig:
         rows: sequences that fit on a rank in one forward pass.
 
     Returns:
-        The config with other batch_size and accumulate; their product is as before.
+        The config with other batch_size and accumulate; their product is as before. With a ramp,
+        which says itself how many passes a step has, only batch_size changes.
 
     Raises:
         ValueError: if the sequences of a step cannot be cut so.
 
     Lesson: notebooks/24_fsdp.ipynb
     """
-    a_step = config.batch_size * config.accumulate
+    a_step = config.batch_size * (config.accumulate if config.ramp is None else 1)
     each, rest = divmod(a_step, n_readers)
     if rest:
         raise ValueError(
@@ -171,7 +182,8 @@ def fit_to_ranks(config: TrainConfig, n_readers: int, rows: int) -> TrainConfig:
     if rows < 1:
         raise ValueError(f"rows must be at least 1, got {rows}")
     rows = next(n for n in range(min(rows, each), 0, -1) if each % n == 0)
-    return replace(config, batch_size=rows * n_readers, accumulate=each // rows)
+    accumulate = config.accumulate if config.ramp is not None else each // rows
+    return replace(config, batch_size=rows * n_readers, accumulate=accumulate)
 
 
 def _go_on(
@@ -179,43 +191,25 @@ def _go_on(
     model: nn.Module,
     optimizer: Any,
     batches: SharedBatches,
-    n_readers: int,
     say: Callable[[str], object],
 ) -> TrainState:
-    """Load the newest whole checkpoint, which rank 0 looks for; a new state if there is none."""
-    name = first_decides(lambda: str(find_whole(out, say=say) or ""))
-    if not name:
+    """Load the newest whole checkpoint, and go to its data; a new state if there is none."""
+    place = find_whole_together(out, say=say)
+    if place is None:
         return TrainState()
-    state = load_sharded(Path(name), model, optimizer)
-    state.n_tokens //= n_readers
+    state = load_sharded(place, model, optimizer)
     state.interrupted = False
     batches.load_state_dict(state.data)
-    say(f"going on from {name}")
+    say(f"going on from {place}")
     return state
 
 
-def _counting_all(save: ShardedCheckpointer | None, n_readers: int) -> Any:
-    """Save with the tokens of all ranks: the loop counts those of its own."""
-    if save is None:
-        return None
-
-    def saved(model: nn.Module, optimizer: Any, state: TrainState) -> None:
-        save(model, optimizer, replace(state, n_tokens=state.n_tokens * n_readers))
-
-    return saved
-
-
-def _on_first(make_log: LogMaker | None, ranks: Ranks, n_readers: int, step: int) -> Log | None:
-    """The log of rank 0, with the speed of all ranks; the others keep none."""
-    if make_log is None or not ranks.first:
-        return None
-    log = make_log(step)
-
-    def logged(record: dict[str, Any]) -> None:
-        speed = record.get("tokens_per_second")
-        log(record if speed is None else {**record, "tokens_per_second": speed * n_readers})
-
-    return logged
+def _made_on_first(make_log: LogMaker | None, step: int) -> Log | None:
+    """The log of rank 0; the others keep none. A failure is told to all."""
+    made: list[Log] = []
+    if make_log is not None:
+        first_decides(lambda: made.append(make_log(step)))
+    return made[0] if made else None
 
 
 def _precision(config: TrainConfig, sharding: ShardingConfig, ranks: Ranks) -> str:

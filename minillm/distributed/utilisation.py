@@ -10,13 +10,14 @@ A report of "so many TFLOP/s" does not say which of the two it is. Each figure h
 from dataclasses import dataclass
 from typing import Literal
 
+from minillm.distributed.published import Published
 from minillm.distributed.recompute import Policy
 from minillm.distributed.recompute_cost import recompute_flops
-from minillm.model import DecoderConfig, presets
+from minillm.model import DecoderConfig
 from minillm.model.config import flops_per_token
-from minillm.train.flops import GPU_PEAKS, utilisation
+from minillm.train.flops import utilisation
 
-Counts = Literal["hardware", "model", "not said"]
+Counts = Literal["hardware", "model"]
 
 
 @dataclass(frozen=True)
@@ -103,94 +104,37 @@ def from_flops(
     return from_tokens(config, flops_per_second / a_token, peak, context=context, policy=policy)
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a published run says of its speed.
-
-    Attributes:
-        model: name of a preset.
-        context: T.
-        policy: what was recomputed; None if the source does not say.
-        counts: what a figure in FLOP/s counts.
-        source: where it is printed.
-        flops_per_second: of one card, as printed; None if the source gives tokens.
-        tokens_per_second: of one card, as printed; None if the source gives FLOP/s.
-        gpu: of train.flops.GPU_PEAKS; an A800 has the arithmetic of an A100.
-    """
-
-    model: str
-    context: int
-    policy: Policy | None
-    counts: Counts
-    source: str
-    flops_per_second: float | None = None
-    tokens_per_second: float | None = None
-    gpu: str = "A100"
-
-
-REPORTS: dict[str, Report] = {
-    "bloom_176b": Report(
-        model="bloom_176b",
-        context=2048,
-        policy="block",
-        counts="hardware",
-        source="BigScience 2022, arXiv:2211.05100, section 3.4; --checkpoint-activations in "
-        "bigscience-workshop/bigscience, train/tr11-176B-ml/tr11-176B-ml.slurm",
-        flops_per_second=156e12,
-    ),
-    "baichuan_7b": Report(
-        model="baichuan_7b",
-        context=4096,
-        policy=None,
-        counts="not said",
-        source="README of Baichuan-7B, 2023: 182 TFLOPS, 58.3 % of an A800",
-        flops_per_second=182e12,
-    ),
-    "llama_65b": Report(
-        model="llama_65b",
-        context=2048,
-        policy=None,
-        counts="not said",
-        source="Touvron et al. 2023, arXiv:2302.13971, section 2.4: 380 tokens/s and GPU; outputs "
-        "of linear layers are kept, the rest is recomputed",
-        tokens_per_second=380.0,
-    ),
-}
-
-
-def readings(name: str) -> dict[str, Utilisation]:
+def readings(run: Published) -> dict[str, Utilisation]:
     """Read a published figure in every way that its source leaves open.
 
     Args:
-        name: of REPORTS.
+        run: with a figure in FLOP/s or in tokens.
 
     Returns:
-        By what is assumed: "hardware", "model" or "tokens" for what the figure counts, and
-        behind it, after a comma, the policy.
+        By what is assumed: "hardware", "model" or "tokens" for what the figure counts, and behind
+        it, after a comma, the policy: "none", or "block" for full recomputation.
 
     Raises:
-        ValueError: if there is no such report.
+        ValueError: if the run reports no speed.
 
     Lesson: notebooks/22a_ledger.ipynb
     """
-    if name not in REPORTS:
-        raise ValueError(f"no report {name!r}; there are {', '.join(REPORTS)}")
-    r = REPORTS[name]
-    config, peak = presets.PRESETS[r.model](), GPU_PEAKS[r.gpu]
-    policies: tuple[Policy, ...] = ("none", "block") if r.policy is None else (r.policy,)
-    found = {}
-    for policy in policies:
-        if r.tokens_per_second is not None:
-            how = {"context": r.context, "policy": policy}
-            found[f"tokens, {policy}"] = from_tokens(config, r.tokens_per_second, peak, **how)  # type: ignore[arg-type]
-        elif r.flops_per_second is not None:
-            for counts in ("hardware", "model") if r.counts == "not said" else (r.counts,):
-                found[f"{counts}, {policy}"] = from_flops(
-                    config,
-                    r.flops_per_second,
-                    peak,
-                    counts=counts,
-                    context=r.context,
-                    policy=policy,
-                )
-    return found
+    if run.tokens_per_second is None and run.tflops is None:
+        raise ValueError(f"{run.source} reports no speed of {run.job.name}")
+    config, T, peak = run.job.model, run.job.context, run.job.cluster.card.peak
+    own: Policy = "block" if run.plan.recompute == "full" else "none"
+    counted: Counts = "hardware" if run.counts_recomputation else "model"
+    policies: tuple[Policy, ...] = (own,) if run.stated else ("none", "block")
+    counts: tuple[Counts, ...] = (counted,) if run.stated else ("hardware", "model")
+    if run.tokens_per_second is not None:
+        return {
+            f"tokens, {p}": from_tokens(config, run.tokens_per_second, peak, context=T, policy=p)
+            for p in policies
+        }
+    return {
+        f"{c}, {p}": from_flops(
+            config, 1e12 * (run.tflops or 0), peak, counts=c, context=T, policy=p
+        )
+        for p in policies
+        for c in counts
+    }

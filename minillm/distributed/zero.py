@@ -25,6 +25,7 @@ from minillm.distributed.collectives import all_reduce
 from minillm.distributed.data_parallel import same_weights
 from minillm.distributed.flat import FlatUnit, state_tensors, storage_bytes
 from minillm.distributed.group import Group
+from minillm.distributed.sharded_ledger import SHARDINGS, Formats, rank_state
 from minillm.train import AdamW, OptimizerConfig, parameter_groups
 
 
@@ -245,19 +246,15 @@ def state_bytes(
         Bytes.
 
     Raises:
-        ValueError: if the stage is unknown or a size out of range.
+        ValueError: if the stage is unknown or a count is smaller than 1.
 
     Source: Rajbhandari et al. 2019 (ZeRO), arXiv:1910.02054, section 5 and figure 1.
     Lesson: notebooks/22b_zero.ipynb
     """
     if stage not in (0, 1, 2, 3):
         raise ValueError(f"stage must be 0, 1, 2 or 3, got {stage}")
-    if n_params < 0 or size < 1:
-        raise ValueError(f"need n_params >= 0 and size >= 1, got {n_params} and {size}")
-    w = weight / size if stage == 3 else weight
-    g = gradient / size if stage >= 2 else gradient
-    s = state / size if stage >= 1 else state
-    return n_params * (w + g + s)
+    formats = Formats(weight, gradient, state)
+    return sum(rank_state(math.ceil(n_params), size, SHARDINGS[stage], formats))
 
 
 def _blocks(model: nn.Module) -> list[nn.Module]:

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import resource
+import signal
 import sys
 import traceback
 from dataclasses import replace
@@ -26,11 +27,21 @@ from minillm.distributed.ranks import (
     joined,
     one_message,
 )
-from minillm.distributed.sharded_checkpoint import checkpoints, find_whole
+from minillm.distributed.sealed import checkpoints, find_whole, find_whole_together
 from minillm.distributed.trainer import train_sharded
 from minillm.model import AttentionConfig, Decoder, DecoderConfig, FeedForwardConfig, NormConfig
 from minillm.objectives import causal_loss
-from minillm.train import OptimizerConfig, TrainConfig, make_optimizer, train
+from minillm.train import (
+    MetricsFile,
+    OptimizerConfig,
+    RecoveryConfig,
+    TrainConfig,
+    make_optimizer,
+    train,
+)
+from minillm.train.batch_ramp import LinearRamp
+from minillm.train.rewind import RewindConfig
+from minillm.train.spikes import SpikeConfig
 
 MODEL = DecoderConfig(
     vocab_size=29,
@@ -73,21 +84,60 @@ class Counting:
         self.n_served = state["n_served"]
 
 
-def lesson_curve(config=STEPS, dropped=0.0):
+class Torn(Counting):
+    """Some batches are nonsense, so that the loss spikes."""
+
+    def __next__(self):
+        place = self.n_served
+        x, y = super().__next__()
+        return x, (y * 7 + 3 * x + place) % 29 if 24 <= place < 30 else y
+
+    def skip(self, n):
+        self.n_served += n
+
+
+HEALING = replace(
+    STEPS,
+    steps=40,
+    recovery=RecoveryConfig(
+        mark_every=5,
+        spikes=SpikeConfig(window=16, least=8),
+        rewind=RewindConfig(back=5, skip=8, near=20),
+    ),
+)
+EIGHT = replace(STEPS, steps=8, warmup_steps=2)
+RAMP = replace(EIGHT, batch_size=6, ramp=LinearRamp(48, 192, 500))
+HALF = replace(EIGHT, batch_size=6, accumulate=2)
+SHORT = replace(EIGHT, steps=4, accumulate=2)
+
+
+def lesson_curve(config=STEPS, dropped=0.0, source=None):
     """The loop as lesson 20a calls it: a bare Decoder, the loop's own objective."""
     torch.manual_seed(config.seed)
     model, seen = Decoder(MODEL), []
-    source = Counting(config.batch_size, dropped)
+    source = source or Counting(config.batch_size, dropped)
     moving = make_optimizer(model, FAST)
     train(model, source, config, optimizer=moving, log=seen.append, progress=False)
-    return [[r["loss"], r["grad_norm"]] for r in seen], model
+    return told(seen), model
 
 
-def curve(ranks, config=STEPS, dropped=0.0, out=None, sharding=None, seen=None, **more):
+def told(records):
+    """Losses and norms; where the run went back, how far."""
+    return [
+        [r["rewind"]["step"], r["rewind"]["skipped"]]
+        if "rewind" in r
+        else [r["loss"], r["grad_norm"]]
+        for r in records
+    ]
+
+
+def curve(
+    ranks, config=STEPS, dropped=0.0, out=None, sharding=None, seen=None, source=None, **more
+):
     seen = [] if seen is None else seen
     model, state = train_sharded(
         MODEL,
-        Counting(config.batch_size, dropped),
+        source or Counting(config.batch_size, dropped),
         config,
         ranks=ranks,
         optimizer=FAST,
@@ -97,7 +147,7 @@ def curve(ranks, config=STEPS, dropped=0.0, out=None, sharding=None, seen=None, 
         progress=False,
         **more,
     )
-    return [[r["loss"], r["grad_norm"]] for r in seen], model, state
+    return told(seen), model, state
 
 
 def whole_weights(model):
@@ -120,9 +170,13 @@ def job_lesson(ranks, folder):
         "ours": ours,
         "same_weights": all(same),
         "n_tokens": state.n_tokens,
-        "float64": curve(ranks)[0],
-        "masked64": curve(ranks, dropped=0.5)[0],
-        "accumulated64": curve(ranks, config=replace(STEPS, batch_size=6, accumulate=2))[0],
+        "float64": curve(ranks, EIGHT)[0],
+        "masked64": curve(ranks, EIGHT, dropped=0.5)[0],
+        "accumulated64": curve(ranks, config=HALF)[0],
+        "both64": curve(ranks, config=HALF, dropped=0.5)[0],
+        "short64": lesson_curve(SHORT, dropped=0.5)[0],
+        "ramp64": lesson_curve(RAMP)[0],
+        "healed64": lesson_curve(HEALING, source=Torn())[0],
     }
 
 
@@ -138,14 +192,20 @@ def job_curves(ranks, folder):
     moving.step()
     held = [None] * ranks.size
     dist.all_gather_object(held, bytes_held(model, moving))
-    found = {"start": equal, "held": held, "float32": curve(ranks)[0]}
+    seen = []
+    found = {"start": equal, "held": held, "float32": curve(ranks, seen=seen)[0]}
+    found["logged"] = seen[8:10]
     found["n_tokens"] = curve(ranks, config=replace(STEPS, steps=2, warmup_steps=0))[2].n_tokens
     torch.set_default_dtype(torch.float64)
-    found["float64"] = curve(ranks)[0]
-    found["masked64"] = curve(ranks, dropped=0.5)[0]
-    half = replace(STEPS, batch_size=6, accumulate=2)
+    found["float64"] = curve(ranks, EIGHT)[0]
+    found["masked64"] = curve(ranks, EIGHT, dropped=0.5)[0]
     if 6 % ranks.size == 0:
-        found["accumulated64"] = curve(ranks, config=half)[0]
+        found["accumulated64"] = curve(ranks, config=HALF)[0]
+        found["both64"] = curve(ranks, config=HALF, dropped=0.5)[0]
+        found["ramp64"] = curve(ranks, config=RAMP)[0]
+    if ranks.size == 2:
+        found["healed64"] = curve(ranks, HEALING, out=folder / "healed", source=Torn())[0]
+        found["marks"] = sorted(p.name for p in (folder / "healed" / "marks").iterdir())
     return found
 
 
@@ -161,7 +221,7 @@ def job_layouts(ranks, folder):
         settings = {"hybrid": ShardingConfig(replicas=2), "both": ShardingConfig(tensor=2)}
     found = {}
     for name, sharding in settings.items():
-        found[name] = curve(ranks, sharding=sharding)[0]
+        found[name] = curve(ranks, config=SHORT, dropped=0.5, sharding=sharding)[0]
         if "tensor" in name or name == "both":
             torch.manual_seed(5)
             mesh = make_mesh(sharding, ranks.size)
@@ -174,22 +234,34 @@ def job_layouts(ranks, folder):
 
 
 def job_bfloat16(ranks, folder):
+    """A plain 16-bit model reads the rows of each rank; its gradients are averaged in 32 bits."""
     sharding = ShardingConfig(weights="bfloat16")
     model = shard_decoder(MODEL, sharding, make_mesh(sharding, ranks.size), seed=5)
     torch.manual_seed(5)
     plain = Decoder(MODEL).to(torch.bfloat16)
-    x, y = next(Counting())
-    ours, theirs = model.loss(x, y), causal_loss(plain, x, y)
+    rows = [part.chunk(ranks.size) for part in next(Counting())]
+    theirs, gradients = [], []
+    for x, y in zip(*rows, strict=True):
+        plain.zero_grad()
+        loss = causal_loss(plain, x, y)
+        loss.backward()
+        theirs.append(loss.item())
+        gradients.append(plain.blocks[0].attention.q.weight.grad.float())
+    ours = model.loss(rows[0][ranks.rank], rows[1][ranks.rank])
     ours.backward()
+    gradient = model.blocks[0].attention.q.weight.grad.full_tensor()
     return {
         "ours": ours.item(),
-        "plain": theirs.item(),
+        "plain": theirs[ranks.rank],
+        "gap": (gradient - sum(gradients) / ranks.size).abs().max().item(),
+        "rounding": (gradient - gradient.to(torch.bfloat16).float()).abs().max().item(),
         "parts": str(next(model.parameters()).dtype),
         "gradients": str(next(model.parameters()).grad.dtype),
     }
 
 
 SAVING = replace(STEPS, steps=14, save_every=3, clip=0.5)
+OFTEN = replace(SAVING, save_every=2)
 
 
 def job_resume(ranks, folder):
@@ -257,6 +329,42 @@ def job_same_ranks(ranks, folder):
     }
 
 
+def job_undisturbed(ranks, folder):
+    """What killed_ranks.py does, without a kill."""
+    log = {"make_log": lambda step: MetricsFile(folder / "metrics.jsonl", resume_at=step)}
+    train_sharded(
+        MODEL, Counting(), OFTEN, ranks=ranks, optimizer=FAST, out=folder, progress=False, **log
+    )
+
+
+def broken_log(ranks, config):
+    """The disk of rank 0 is full when the third line is written."""
+
+    def log(record):
+        if record["step"] == 3:
+            raise OSError("no space left")
+
+    train_sharded(MODEL, Counting(), config, ranks=ranks, make_log=lambda step: log, progress=False)
+
+
+def names(out):
+    return first_decides(lambda: sorted(p.name for p in (out / "step-00000002").iterdir()))
+
+
+def whole_without(out, name, ranks):
+    """Whether the ranks together find a checkpoint whole that lacks this file."""
+    path, away = out / "step-00000002" / name, out / "away"
+    if ranks.first:
+        path.rename(away)
+    dist.barrier()
+    found = find_whole_together(out)
+    dist.barrier()
+    if ranks.first:
+        away.rename(path)
+    dist.barrier()
+    return found is not None
+
+
 def job_trouble(ranks, folder):
     """Each failure must be the same sentence on all ranks."""
     told = {}
@@ -278,8 +386,8 @@ def job_trouble(ranks, folder):
     dist.barrier()
     note("blocked", lambda: curve(ranks, config=short, out=blocked))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    if ranks.rank == 1:  # its disk is full, so to say
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    if ranks.rank == 1:  # its disk is full, so to say: parts have 44 KB, and the store under 5
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     note("full", lambda: curve(ranks, config=short, out=folder / "full"))
     note("full_later", lambda: curve(ranks, config=short, out=folder / "f2", in_background=True))
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -294,6 +402,9 @@ def job_trouble(ranks, folder):
         found = find_whole(out, say=said.append)
         told["passed_over"] = [newest.name, found.name, *said]
     dist.barrier()
+    told["together"] = str(find_whole_together(out)) == str(out / "step-00000002")
+    told["unnoticed"] = [name for name in names(out) if whole_without(out, name, ranks)]
+    note("log", lambda: broken_log(ranks, short))
     note("uneven", lambda: curve(ranks, config=replace(short, batch_size=5)))
     note("one", lambda: all_succeed(lambda: math.sqrt(0.5 - ranks.rank), "a root"))
     note("first", lambda: first_decides(lambda: math.sqrt(-1)))
@@ -311,16 +422,39 @@ def job_trouble(ranks, folder):
     return told
 
 
+def job_stops(ranks, folder):
+    """Ctrl-C or SIGTERM reaches one rank in the middle of step 4: all finish it, and leave."""
+    found = {}
+    for name in ("SIGINT", "SIGTERM"):
+
+        class Signalled(Counting):
+            def __next__(self, name=name):
+                if self.n_served == 7 and ranks.rank == 1:
+                    signal.raise_signal(getattr(signal, name))
+                return super().__next__()
+
+        config = replace(HALF, steps=9, save_every=0)
+        out = folder / name
+        _, _, state = curve(ranks, config, out=out, source=Signalled(6))
+        ends = [None] * ranks.size
+        dist.all_gather_object(ends, [state.step, state.interrupted, state.n_batches])
+        seen = []
+        curve(ranks, config, out=out, source=Counting(6), seen=seen)
+        found[name] = {"ends": ends, "after": [[r["step"], r["loss"]] for r in seen]}
+    found["undisturbed"] = [loss for loss, _ in curve(ranks, config)[0]]
+    return found
+
+
 JOBS = [
     (1, job_lesson), (2, job_curves), (3, job_curves), (4, job_curves), (2, job_layouts),
-    (4, job_layouts), (1, job_bfloat16), (4, job_resume), (2, job_resume), (1, job_resume),
-    (2, job_same_ranks), (2, job_trouble),
+    (4, job_layouts), (1, job_bfloat16), (2, job_bfloat16), (4, job_resume), (2, job_resume),
+    (1, job_resume), (2, job_same_ranks), (2, job_trouble), (2, job_stops), (2, job_undisturbed),
 ]  # fmt: skip
 
 
 def child(rank, size, job, folder, name):
     torch.set_num_threads(1)
-    with joined(rank=rank, size=size, file=folder / f"{name}.store", timeout_s=120) as ranks:
+    with joined(rank=rank, size=size, file=folder / f"{name}.store", timeout_s=300) as ranks:
         found = job(ranks, folder)
     if rank == 0:
         (folder / f"{name}.json").write_text(json.dumps(found))

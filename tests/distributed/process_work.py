@@ -51,6 +51,8 @@ def all_types(group):
     kinds = (torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.uint8, torch.bool)
     sent = [torch.tensor([[1, 0, 1], [0, 1, 1]]).to(k) for k in kinds]
     sent += [torch.tensor(3.0), torch.empty(0, 2), torch.arange(6.0).view(2, 3).T]
+    sent += [torch.arange(n, dtype=torch.uint8) for n in (4015, 4016, 4017)]  # fits, fits, not
+    sent += [torch.arange(6000.0).view(60, 100).T]
     ok = []
     for x in sent:
         into = torch.zeros(x.T.shape).to(x.dtype).T if x.ndim == 2 else torch.zeros_like(x)
@@ -58,10 +60,28 @@ def all_types(group):
     return ok
 
 
+def send_first(group):
+    other = 1 - group.rank
+    x = torch.full((2**18,), float(group.rank))
+    sending = group.start_send(x, other)
+    got = group.receive(torch.empty_like(x), other)
+    sending.wait()
+    return [got.mean().item(), len(got), group.traffic.n_bytes]
+
+
 def talk(group):
     print("hello from", group.rank)
     print("no end of line", end="")
     return {"rank": group.rank, "tensor": torch.full((2,), group.rank, dtype=torch.bfloat16)}
+
+
+def missed(group):
+    """Rank 0 fails first, because of what happens to rank 1."""
+    dist.barrier()
+    if group.rank == 1:
+        time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise RuntimeError("rank 1 does not answer")
 
 
 def killed(group):
@@ -88,8 +108,8 @@ def sleeps(group):
     all_reduce(group, torch.ones(4))
 
 
-def other_shape(group):
-    all_reduce(group, torch.ones(8 if group.rank else 4))
+def other_shape(group, n):
+    all_reduce(group, torch.ones(2 * n if group.rank else n))
 
 
 def complex_number(group):

@@ -4,13 +4,20 @@ import dataclasses
 
 import pytest
 
-from minillm.distributed.bill import Assumptions, bill, block_activations, stage_parameters
+from minillm.distributed.bill import bill
+from minillm.distributed.card_bytes import (
+    block_activations,
+    block_parameters,
+    card_memory,
+    stage_parameters,
+)
+from minillm.distributed.card_seconds import Assumptions
 from minillm.distributed.hardware import A100_80, Cluster
 from minillm.distributed.layout import Layout
-from minillm.distributed.plan import Job, Plan
+from minillm.distributed.plan import Job, Plan, blocks_per_stage
 from minillm.distributed.published import bloom, glm, opt_30b, three_machines
 from minillm.distributed.schedules import bubble_share
-from minillm.model import AttentionConfig, DecoderConfig, FeedForwardConfig
+from minillm.model import AttentionConfig, DecoderConfig, ExpertsConfig, FeedForwardConfig
 from minillm.model.config import count_parameters, flops_per_token
 
 SLOW = Cluster(A100_80, 4, 2, 1e9, "test")
@@ -70,12 +77,12 @@ def test_rajbhandaris_7_5b_on_64():
 def test_parameters_of_the_stages_are_those_of_the_model():
     for tie in (True, False):
         wanted, plan = job(tie=tie), Plan(Layout(4, 2))
-        blocks = [4, 4]
-        total = sum(stage_parameters(wanted, plan, s, blocks) for s in range(2))
+        blocks = (4, 4)
+        total = sum(stage_parameters(wanted, plan, s, blocks).total for s in range(2))
         more = 1024 * 64 if tie else 0  # the tied table is there twice
         assert total == pytest.approx(count_parameters(wanted.model) + more, rel=0.01)
         halved = stage_parameters(wanted, Plan(Layout(2, 2, 2)), 0, blocks)
-        assert halved == stage_parameters(wanted, plan, 0, blocks) / 2
+        assert halved.total == stage_parameters(wanted, plan, 0, blocks).total / 2
 
 
 def test_stored_micro_batches_are_those_of_1f1b():
@@ -122,7 +129,7 @@ def test_links_by_hand():
     width = 2 * 128 * 64
     tensor = bill(wanted, Plan(Layout(4, 1, 2), 1, recompute="none"), plain).time
     assert tensor.tensor == pytest.approx(8 * 8 * 4 * width / 300e9)  # 8 micro, 8 blocks, NVLink
-    n = stage_parameters(wanted, Plan(Layout(8)), 0, [8])
+    n = stage_parameters(wanted, Plan(Layout(8)), 0, (8,)).total
     data = bill(wanted, Plan(Layout(8), 4), plain).time
     assert data.data == pytest.approx(2 * 7 / 8 * 2 * n / 1e9)
     third = bill(wanted, Plan(Layout(8), 4, 3), plain).time
@@ -165,6 +172,86 @@ def test_glm_per_card():
     assert n / 768 == pytest.approx(169e6, rel=0.02)  # not 135 million
     assert n / 32 == pytest.approx(4.06e9, rel=0.02)  # what a card holds: TP 4 x PP 8
     assert n / 96 == pytest.approx(1.354e9, rel=0.02)  # the article's digits, of a machine
+
+
+def test_an_interleaved_pipeline():
+    wanted = job(cluster=Cluster(A100_80, 4, 2, 1e15, "no network"), n_layers=16)
+    wanted = dataclasses.replace(wanted, model=dataclasses.replace(wanted.model, vocab_size=1))
+    plain, halves = (bill(wanted, Plan(Layout(2, 4), 1, chunks=v)) for v in (1, 2))
+    assert halves.time.bubble == pytest.approx(plain.time.bubble / 2, rel=1e-3)
+    assert halves.time.compute == plain.time.compute
+    busy = halves.time.total - halves.time.bubble - halves.time.data - halves.time.optimizer
+    share = halves.time.bubble / (busy + halves.time.bubble)
+    assert share == pytest.approx(bubble_share(4, 16, 2), rel=0.01)
+    assert halves.memory.activations / plain.memory.activations == pytest.approx(5.5 / 4)
+    slow = dataclasses.replace(wanted, cluster=SLOW)
+    one, two = (bill(slow, Plan(Layout(2, 4), 1, chunks=v)).time.messages for v in (1, 2))
+    assert two == pytest.approx(2 * one)
+
+
+def test_messages_between_spread_norms_are_shared_out():
+    whole, spread = (
+        bill(job(), Plan(Layout(1, 4, 2), 1, sequence=s)).time.messages for s in (False, True)
+    )
+    assert spread == pytest.approx(whole / 2)
+
+
+def test_context_ranks_by_hand():
+    plain = Assumptions(overlap=False)
+    wanted = job(n_kv_heads=2)
+    one, four = Plan(Layout(8), 1), Plan(Layout(2, 1, 1, 4), 1)
+    assert block_activations(wanted, four) == block_activations(wanted, one) / 4
+    a, b = bill(wanted, one, plain).time, bill(wanted, four, plain).time
+    assert b.compute == pytest.approx(a.compute)  # four times the micro batches, of a fourth
+    # 16 micro batches, 8 blocks, 3 hops, k and v of 32 tokens, there once and back with gradients
+    assert b.context == pytest.approx(16 * 8 * 3 * 3 * 2 * (2 * 32 * 2 * 8) / 1e9)
+    assert b.data == pytest.approx(a.data)  # gradients are summed over both axes
+    assert a.context == 0
+    hidden = bill(dataclasses.replace(wanted, context=8192), four).time.context
+    assert hidden < bill(dataclasses.replace(wanted, context=8192), four, plain).time.context
+    shared = bill(wanted, dataclasses.replace(four, zero=1)).memory.optimizer
+    assert shared == pytest.approx(bill(wanted, dataclasses.replace(one, zero=1)).memory.optimizer)
+
+
+def test_expert_ranks_by_hand():
+    dense, wanted = job(width=256), job(width=256)
+    feedforward = FeedForwardConfig("gelu", 256, experts=ExpertsConfig(8, top_k=2))
+    mixture = dataclasses.replace(wanted.model, feedforward=feedforward)
+    wanted = dataclasses.replace(wanted, model=mixture)
+    one, four = Plan(Layout(8), 1), Plan(Layout(8), 1, experts=4)
+    expert, D = 2 * 64 * 256, 64
+    assert block_parameters(wanted, one).experts == 8 * expert
+    assert block_parameters(wanted, four).experts == 2 * expert
+    assert (
+        block_parameters(wanted, one).dense == block_parameters(dense, one).total - expert + 8 * D
+    )
+    plain = Assumptions(overlap=False)
+    a, b = bill(wanted, one, plain), bill(wanted, four, plain)
+    assert b.memory.weights < a.memory.weights
+    # 4 micro batches, 8 blocks, 4 all-to-alls, two copies of 128 tokens, three quarters leave
+    assert b.time.experts == pytest.approx(4 * 8 * 4 * 2 * 128 * 64 * 2 * 0.75 / 1e9)
+    assert a.time.experts == 0
+    n = block_parameters(wanted, four)
+    table = 1024 * 64
+    size = 2 * 7 / 8 * (8 * n.dense + table) + 2 * 1 / 2 * 8 * n.experts
+    assert b.time.data == pytest.approx(2 * size / 1e9)
+    # inner units of two experts, and the copies on their way
+    more = 128 * (2 * 2 * 256 + 4 * D * 2)
+    assert block_activations(wanted, one) == block_activations(dense, one) + more
+    zero = bill(wanted, dataclasses.replace(four, zero=1)).memory.optimizer
+    assert zero == pytest.approx(12 * ((8 * n.dense + table) / 8 + 8 * n.experts / 2))
+
+
+def test_the_fullest_stage_is_among_the_three_that_are_asked():
+    wanted = job(n_layers=22, cluster=Cluster(A100_80, 6, 2, 1e9, "test"), batch=48)
+    for layout, chunks, uneven in (
+        (Layout(2, 6), 1, False), (Layout(2, 6), 2, False), (Layout(3, 4), 1, True),
+        (Layout(12), 1, False), (Layout(3, 4), 4, True),
+    ):  # fmt: skip
+        plan = Plan(layout, 1, chunks=chunks, uneven=uneven)
+        blocks = blocks_per_stage(22, layout.pipeline, chunks=chunks, uneven=uneven)
+        each = [card_memory(wanted, plan, s, blocks).total for s in range(layout.pipeline)]
+        assert bill(wanted, plan).memory.total == max(each)
 
 
 def test_errors():

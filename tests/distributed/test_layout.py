@@ -6,23 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minillm.distributed.layout import Layout, Place
+from minillm.distributed.layout import AXES, Layout, Place
 
 sizes = st.integers(1, 5)
 
 
-@given(sizes, sizes, sizes)
-def test_rank_and_place_are_inverse(d, p, t):
-    layout = Layout(d, p, t)
+@given(sizes, sizes, sizes, st.integers(1, 3))
+def test_rank_and_place_are_inverse(d, p, t, c):
+    layout = Layout(d, p, t, c)
     places = [layout.place(rank) for rank in range(layout.world_size)]
     assert [layout.rank(place) for place in places] == list(range(layout.world_size))
-    every = itertools.product(range(d), range(p), range(t))
-    assert {(a.data, a.pipeline, a.tensor) for a in places} == set(every)
+    every = itertools.product(range(d), range(p), range(t), range(c))
+    assert {(a.data, a.pipeline, a.tensor, a.context) for a in places} == set(every)
 
 
-@given(sizes, sizes, sizes, st.sampled_from(["data", "pipeline", "tensor"]))
-def test_groups_share_out_the_ranks(d, p, t, axis):
-    layout = Layout(d, p, t)
+@given(sizes, sizes, sizes, st.integers(1, 3), st.sampled_from(AXES))
+def test_groups_share_out_the_ranks(d, p, t, c, axis):
+    layout = Layout(d, p, t, c)
     groups = layout.groups(axis)
     assert sorted(itertools.chain(*groups)) == list(range(layout.world_size))
     for group in groups:
@@ -30,6 +30,22 @@ def test_groups_share_out_the_ranks(d, p, t, axis):
         assert group == sorted(group)
         others = [{k: v for k, v in vars(layout.place(r)).items() if k != axis} for r in group]
         assert all(other == others[0] for other in others)
+
+
+@given(sizes, sizes, sizes, st.integers(1, 3), st.integers(1, 9), st.sampled_from(AXES))
+def test_inside_is_one_machine(d, p, t, c, each, axis):
+    layout = Layout(d, p, t, c)
+    if layout.world_size % each:
+        with pytest.raises(ValueError, match=f"do not fill machines of {each} cards"):
+            layout.inside(axis, each)
+    else:
+        assert layout.inside(axis, each) == (layout.machines(axis, each) == 1)
+
+
+def test_context_stands_between_tensor_and_data():
+    layout = Layout(2, 1, 2, 2)
+    assert layout.groups("context") == [[0, 2], [1, 3], [4, 6], [5, 7]]
+    assert layout.groups("data") == [[0, 4], [1, 5], [2, 6], [3, 7]]
 
 
 def test_by_hand():

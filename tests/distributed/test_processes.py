@@ -32,7 +32,12 @@ def test_collectives_are_those_of_gloo(size):
 
 
 def test_every_dtype_travels():
-    assert run_processes(2, work.all_types) == [[True] * 9] * 2
+    assert run_processes(2, work.all_types) == [[True] * 13] * 2
+
+
+def test_both_send_before_they_receive():
+    """A megabyte does not fit into a socket: with send, both would wait for ever."""
+    assert run_processes(2, work.send_first) == [[1.0, 2**18, 2**20], [0.0, 2**18, 2**20]]
 
 
 def test_results_and_output_come_back():
@@ -61,6 +66,11 @@ def test_a_rank_that_dies_is_named_and_nothing_hangs(program, rank, words):
     assert caught.value.rank == rank
 
 
+def test_a_killed_rank_is_named_before_one_that_misses_it():
+    with pytest.raises(RankError, match="rank 1 of 2 was killed by signal 9"):
+        run_processes(2, work.missed)
+
+
 def test_a_rank_that_hangs_is_named():
     """Rank 2 waits for it and says so; if rank 0 is a little faster, it waits for rank 2."""
     with pytest.raises(RankError, match=r"waited 2 s for rank [12]") as caught:
@@ -70,9 +80,10 @@ def test_a_rank_that_hangs_is_named():
     assert re.match(r"\(no word from rank .*1.*; it was ended\)", silent)
 
 
-def test_other_shapes_are_told_and_do_not_end_the_process():
-    with pytest.raises(RankError, match=r"sent \(\d,\) float32 where rank \d expected \(\d,\)"):
-        run_processes(2, work.other_shape)
+@pytest.mark.parametrize("n", [4, 4000])  # the larger is announced and sent apart
+def test_other_shapes_are_told_and_do_not_end_the_process(n):
+    with pytest.raises(RankError, match=r"sent \(\d+,\) float32 where rank \d expected \(\d+,\)"):
+        run_processes(2, work.other_shape, n)
 
 
 def test_what_cannot_be_sent():

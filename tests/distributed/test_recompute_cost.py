@@ -18,6 +18,7 @@ from minillm.distributed.recompute_cost import (
 )
 from minillm.model import AttentionConfig, Decoder, DecoderConfig, FeedForwardConfig, NormConfig
 from minillm.model.config import flops_per_token
+from minillm.model.position import PositionConfig
 from minillm.model.presets import PRESETS
 from minillm.model.routing import ExpertsConfig
 from minillm.objectives import causal_loss
@@ -40,6 +41,9 @@ SHAPES = {
     "readable": replace(SMALL, attention=AttentionConfig(n_heads=4, implementation="readable")),
     "one_key": replace(SMALL, attention=AttentionConfig(n_heads=4, n_kv_heads=1)),
     "untied": replace(SMALL, tie_embeddings=False),
+    "learned": replace(SMALL, position=PositionConfig("learned")),
+    "alibi": replace(SMALL, position=PositionConfig("alibi")),
+    "window": replace(SMALL, attention=AttentionConfig(n_heads=4, window=16)),
 }
 
 
@@ -52,7 +56,7 @@ def measured(config, policy, every=1, batch_size=8, context=64):
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("policy", ["none", "block"])
 def test_the_ledger_is_within_ten_percent_of_live_tensors(name, policy):
-    config = SHAPES[name]
+    config = replace(SHAPES[name], n_layers=2)
     found, ledger = measured(config, policy), recompute_ledger(config, 8, 64, policy=policy)
     assert ledger.activations + ledger.loss == pytest.approx(found.kept, rel=0.02)
     assert ledger.parameters == found.parameters
@@ -64,11 +68,12 @@ def test_the_ledger_is_within_ten_percent_of_live_tensors(name, policy):
 
 
 @pytest.mark.parametrize(("policy", "every"), [("attention", 1), ("feedforward", 1), ("block", 3)])
-def test_parts_of_blocks_and_some_of_the_blocks(policy, every):
-    found, how = measured(SMALL, policy, every), {"policy": policy, "every": every}
-    ledger = recompute_ledger(SMALL, 8, 64, **how)
+@pytest.mark.parametrize("name", ["llama", "alibi", "window"])
+def test_parts_of_blocks_and_some_of_the_blocks(name, policy, every):
+    config, how = SHAPES[name], {"policy": policy, "every": every}
+    found, ledger = measured(config, policy, every), recompute_ledger(config, 8, 64, **how)
     assert ledger.activations + ledger.loss == pytest.approx(found.kept, rel=0.02)
-    peak = step_peak(SMALL, 8, 64, **how)
+    peak = step_peak(config, 8, 64, **how)
     assert max(peak.backward, peak.end) == pytest.approx(found.peak, rel=0.1)
 
 
@@ -131,6 +136,15 @@ def test_a_tied_table_is_three_gradients_for_a_moment(tied):
     config = replace(SMALL, vocab_size=5000, n_layers=2, tie_embeddings=tied)
     peak, found = step_peak(config, 1, 8), measured(config, "block", 1, 1, 8)
     assert peak.end == pytest.approx(found.peak if tied else found.gradients, rel=0.02)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_head_of_unit_rows_takes_four_tables_to_go_back(tied):
+    norm = NormConfig(head=True)
+    config = replace(SMALL, vocab_size=5000, n_layers=2, tie_embeddings=tied, norm=norm)
+    peak, found = step_peak(config, 1, 8), measured(config, "block", 1, 1, 8)
+    assert peak.backward == pytest.approx(found.peak, rel=0.02)
+    assert peak.end < 0.8 * peak.backward
 
 
 def test_the_peak_of_later_steps_has_the_optimizer_too():

@@ -10,6 +10,7 @@ from minillm.distributed.schedules import (
     gpipe,
     interleaved,
     one_f_one_b,
+    stored,
     weight_versions,
 )
 
@@ -89,3 +90,14 @@ def test_interleaving_is_checked():
         interleaved(2, 4, 0)
     with pytest.raises(ValueError, match="n_chunks must be at least 1, got 0"):
         bubble_share(2, 4, 0)
+
+
+def test_stored_by_hand():
+    assert [stored(4, 8, 1, s) for s in range(4)] == [4, 3, 2, 1]
+    assert [stored(4, 2, 1, s) for s in range(4)] == [2, 2, 2, 1]
+    assert stored(4, 8, 2) == 5.5  # p + (p - 1) / v
+    assert stored(8, 64, 7) == 8 + 7 / 7
+    with pytest.raises(ValueError, match="stage 0 to 3, got 1, 4"):
+        stored(4, 8, 1, 4)
+    with pytest.raises(ValueError, match=r"n_chunks must be at least 1 .* got 0, 0"):
+        stored(4, 8, 0)

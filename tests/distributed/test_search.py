@@ -1,15 +1,17 @@
 """The search: nothing left out, nothing refused without reason, the fastest first."""
 
+import dataclasses
 import math
 
 import pytest
 
-from minillm.distributed.bill import Assumptions
+from minillm.distributed.card_seconds import Assumptions
 from minillm.distributed.hardware import A100_80, Cluster
 from minillm.distributed.layout import Layout
 from minillm.distributed.plan import Job, Plan
 from minillm.distributed.published import bloom, opt_30b, opt_66b, three_machines
-from minillm.distributed.search import changes, consider, layouts, search, told
+from minillm.distributed.search import Space, changes, consider, layouts, search, told
+from minillm.model.presets import llama_7b, mixtral_8x7b
 
 
 def opt_job(model=None):
@@ -28,7 +30,11 @@ def test_layouts_are_all_products():
 
 def test_the_search_leaves_nothing_out_and_sorts():
     found = search(opt_job())
-    assert len(found.candidates) == len(list(layouts(24))) * 4 * 4 * 3
+    alone = sum(a.pipeline == 1 for a in layouts(24))
+    assert len(found.candidates) == (len(list(layouts(24))) * 4 - alone * 3) * 4 * 4 * 3
+    plain = search(opt_job(), Space(chunks=(1,)))
+    assert len(plain.candidates) == len(list(layouts(24))) * 4 * 4 * 3
+    assert len({c.plan for c in found.candidates}) == len(found.candidates)
     seconds = [c.seconds for c in found.candidates]
     assert seconds == sorted(seconds)
     assert len(found.fitting) + sum(found.refusals().values()) == len(found.candidates)
@@ -49,7 +55,7 @@ def test_opt_66b_without_and_with_uneven_stages():
         return [c for c in found.fitting if c.plan.layout == Layout(1, 24, 1)]
 
     assert by_pipeline(search(opt_job())) == []
-    (slow, *_) = by_pipeline(search(opt_job(), uneven=True))
+    (slow, *_) = by_pipeline(search(opt_job(), Space(uneven=True)))
     best = search(opt_job()).best
     assert best.plan.layout.tensor > 1  # the axis that the article leaves out
     assert slow.seconds > best.seconds
@@ -69,7 +75,7 @@ def test_opt_30b_as_the_article_ran_it():
 
 
 def test_bloom_among_what_was_known_then():
-    found = search(bloom().job, recompute=("full",), sequence=False)
+    found = search(bloom().job, Space(recompute=("full",), sequence=False))
     assert all(c.plan.recompute == "full" and not c.plan.sequence for c in found.candidates)
     theirs = consider(bloom().job, bloom().plan)
     assert theirs.refused is None
@@ -84,8 +90,35 @@ def test_a_card_that_is_too_small_gives_no_plan():
     assert found.best is None
     assert found.fitting == []
     assert "0 possible" in found.report()
-    whole = search(opt_job(), Assumptions(room=1.0))
+    whole = search(opt_job(), assume=Assumptions(room=1.0))
     assert len(whole.fitting) > len(search(opt_job()).fitting)
+
+
+def test_interleaving_is_found_where_the_batch_allows_it():
+    def chunks(batch_size):
+        wanted = dataclasses.replace(bloom().job, batch_size=batch_size)
+        return {c.plan.chunks for c in search(wanted).fitting}, search(wanted)
+
+    assert chunks(2048)[0] == {1}  # 128 or 256 micro batches are no multiple of 3, 6 or 12 stages
+    kinds, found = chunks(2304)
+    assert kinds > {1, 2, 3}
+    assert found.best.plan.chunks > 1
+    plain = dataclasses.replace(found.best.plan, chunks=1)
+    assert found.best.seconds < consider(found.job, plain).seconds
+
+
+def test_context_and_expert_axes():
+    long = Job("LLaMA-7B", llama_7b(), Cluster(A100_80, 8, 8, 25e9, "test"), 8, 131072)
+    found = search(long, Space(context=(1, 2, 4, 8)))
+    assert found.best.plan.layout.context > 1
+    assert found.best.seconds < search(long).best.seconds  # which recomputes everything
+    assert {c.plan.layout.world_size for c in found.candidates} == {64}
+    assert set(found.refusals()) >= {"context cannot be cut, or would keep scores"}
+    mixture = Job("Mixtral", mixtral_8x7b(), Cluster(A100_80, 8, 8, 25e9, "test"), 512, 4096)
+    spread = search(mixture, Space(experts=(1, 2, 4, 8)))
+    assert spread.best.plan.experts > 1
+    assert spread.best.seconds < search(mixture).best.seconds
+    assert "experts cannot be shared" in spread.refusals()
 
 
 def test_single_changes():
@@ -99,6 +132,7 @@ def test_single_changes():
     assert found["data x 2, tensor / 2"].plan.layout == Layout(16, 12, 2)
     assert found["pipeline x 2, data / 2"].plan.layout == Layout(4, 24, 4)
     assert all(c.plan.layout.world_size == 384 for c in found.values())
+    assert "no multiple of PP" in found["chunks x 2"].refused  # 128 micro batches, 12 stages
     odd = changes(opt_job(), Plan(Layout(1, 8, 3)))
     assert "micro batch / 2" not in odd
     assert not any(what.endswith(("data / 2", "tensor / 2")) for what in odd)
@@ -107,7 +141,7 @@ def test_single_changes():
 def test_words():
     found = search(opt_job())
     report = found.report(3).splitlines()
-    assert report[0].startswith("OPT on 24 x A800 SXM 80 GB, batch 192 x 2048: 1440 plans,")
+    assert report[0].startswith("OPT on 24 x A800 SXM 80 GB, batch 192 x 2048: 4608 plans,")
     assert report[1] == told(opt_job(), found.best)
     assert "MFU" in report[1]
     assert "HFU" in report[1]

@@ -14,6 +14,7 @@ from minillm.distributed.step_time import (
     Task,
     Unit,
     draw,
+    fsdp_step,
     fsdp_tasks,
     run_tasks,
 )
@@ -116,6 +117,29 @@ def test_passes_repeat_all_but_the_update():
     assert sum(t.name.startswith("talk reduce") for t in tasks) == 6
 
 
+@given(any_units, st.integers(1, 8), st.integers(1, 9), st.integers(1, 3), st.booleans())
+def test_a_step_of_many_passes_need_not_be_listed(units, n_ranks, n_passes, copies, keep):
+    units = [Unit(str(i), *list(vars(u).values())[1:]) for i, u in enumerate(units)]
+    how = {"optimizer": 0.5, "keep_gathered": keep, "copies": copies}
+    all_of_them = run_tasks(fsdp_tasks(units, LINK, n_ranks, n_passes=n_passes, **how))
+    quick = fsdp_step(units, LINK, n_ranks, n_passes=n_passes, **how)
+    assert quick.total == pytest.approx(all_of_them.total)
+    assert quick.exposed == pytest.approx(all_of_them.exposed, abs=1e-9)
+    assert len(quick.events) <= len(all_of_them.events)
+    if n_passes > 3:
+        assert len(quick.events) < len(all_of_them.events)
+
+
+def test_copies_sum_their_parts():
+    """2 ranks a copy, 4 copies: a part of 1 byte goes round at 2 bytes/s, 2 * 3/4 of it."""
+    units = [unit("root", 3, 4, 2)]
+    fast = Link("two bytes a second", 2e-9, 0.0)
+    found = times(run_tasks(fsdp_tasks(units, LINK, 2, copies=4, between=fast)))
+    assert found["talk reduce root 0"] == (8, 8 + 1 + 0.75)
+    same = times(run_tasks(fsdp_tasks(units, LINK, 2, copies=4)))
+    assert same["talk reduce root 0"] == (8, 8 + 1 + 1.5)
+
+
 def test_one_rank_has_nothing_to_say():
     step = run_tasks(fsdp_tasks([unit("root", 1, 2, 5)], LINK, 1, optimizer=1))
     assert (step.total, step.exposed) == (4, 0)
@@ -137,6 +161,8 @@ def test_drawing():
         (lambda: fsdp_tasks([unit("u", 1, 1, 1)], LINK, 0), "n_ranks=0"),
         (lambda: fsdp_tasks([unit("u", 1, 1, 1)], LINK, 1, n_passes=0), "n_passes=0"),
         (lambda: fsdp_tasks([unit("u", 1, 1, 1)], LINK, 1, optimizer=-1), "optimizer=-1"),
+        (lambda: fsdp_tasks([unit("u", 1, 1, 1)], LINK, 1, copies=0), "copies=0"),
+        (lambda: fsdp_step([unit("u", 1, 1, 1)], LINK, 1, n_passes=0), "n_passes=0"),
     ],
 )
 def test_bad_input(action, words):

@@ -10,6 +10,7 @@ from minillm.distributed.schedules import (
     gpipe,
     interleaved,
     one_f_one_b,
+    stored,
     weight_versions,
 )
 from minillm.distributed.timeline import needs, simulate
@@ -51,6 +52,15 @@ def test_the_clock_is_that_of_single_ticks(p, m, f, b, kind):
     orders = PLAIN[kind](p, m)
     found = simulate(orders, forward=f, backward=b)
     assert {(slot.stage, slot.work): slot.end for slot in found.slots} == ticks(orders, f, b)
+
+
+@pytest.mark.parametrize("p", [2, 3, 5])
+@pytest.mark.parametrize("v", [1, 2, 3])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_what_is_stored_is_the_derived_number(p, v, groups):
+    m = groups * p
+    run = simulate(interleaved(p, m, v) if v > 1 else one_f_one_b(p, m))
+    assert [run.peak(s) for s in range(p)] == pytest.approx([stored(p, m, v, s) for s in range(p)])
 
 
 @given(p=st.integers(1, 8), m=st.integers(1, 20), f=st.floats(0.1, 3), b=st.floats(0.1, 3))

@@ -2,8 +2,9 @@
 
 import pytest
 
+from minillm.distributed import published
 from minillm.distributed.recompute_cost import recompute_flops
-from minillm.distributed.utilisation import REPORTS, from_flops, from_tokens, readings
+from minillm.distributed.utilisation import from_flops, from_tokens, readings
 from minillm.model.config import count_parameters, flops_per_token
 from minillm.model.presets import PRESETS
 from minillm.train.flops import GPU_PEAKS
@@ -12,14 +13,14 @@ PEAK = GPU_PEAKS["A100"]
 
 
 def test_bloom_is_half_of_the_hardware_and_three_eighths_of_the_model():
-    (found,) = readings("bloom_176b").values()
+    (found,) = readings(published.bloom()).values()
     assert found.hfu == pytest.approx(156 / 312)
     assert found.mfu == pytest.approx(0.375, abs=0.005)
     assert found.mfu > 0.375  # the output matrix is not computed twice
 
 
 def test_baichuan_is_left_open_in_both_directions():
-    found = readings("baichuan_7b")
+    found = readings(published.baichuan())
     assert set(found) == {f"{c}, {p}" for c in ("hardware", "model") for p in ("none", "block")}
     assert found["model, block"].mfu == pytest.approx(182 / 312)
     assert found["hardware, block"].hfu == pytest.approx(182 / 312)
@@ -29,11 +30,11 @@ def test_baichuan_is_left_open_in_both_directions():
 
 
 def test_llama_took_three_weeks_and_used_half():
-    found = readings("llama_65b")
+    found = readings(published.llama_65b())
     assert found["tokens, none"].mfu == found["tokens, block"].mfu
     assert found["tokens, none"].mfu == pytest.approx(0.49, abs=0.01)
     assert found["tokens, block"].hfu > found["tokens, none"].hfu
-    days = 1.4e12 / (2048 * REPORTS["llama_65b"].tokens_per_second) / 86_400
+    days = 1.4e12 / (2048 * published.llama_65b().tokens_per_second) / 86_400
     assert days == pytest.approx(21, abs=0.5)  # as the paper says
 
 
@@ -62,7 +63,7 @@ def test_bad_input():
     config = PRESETS["llama_7b"]()
     with pytest.raises(ValueError, match="counts must be 'hardware' or 'model', got 'not said'"):
         from_flops(config, 1e12, PEAK, counts="not said")
-    with pytest.raises(ValueError, match="no report 'gpt5'; there are bloom_176b"):
-        readings("gpt5")
+    with pytest.raises(ValueError, match="reports no speed of GLM-130B"):
+        readings(published.glm())
     with pytest.raises(ValueError, match="utilisation of"):
         from_tokens(config, 1e6, PEAK)

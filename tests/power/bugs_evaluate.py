@@ -146,8 +146,8 @@ BUGS = [
     ),
     (
         "recipes/execution.py",
-        "if before != run:",
-        "if not before:",
+        'if before and from_dict(json.loads(note.read_text("utf-8")), Run) != run:',
+        'if before and not from_dict(json.loads(note.read_text("utf-8")), Run):',
         "a run is resumed with other settings",
         "recipes/test_execute.py",
     ),
