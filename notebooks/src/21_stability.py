@@ -1063,4 +1063,4 @@ check(
 #
 # ## Next
 #
-# 22 Memory: where the bytes of a training run go (in preparation).
+# [22a The ledger](22a_ledger.ipynb): where the bytes of a training run go, and what it costs to have fewer.

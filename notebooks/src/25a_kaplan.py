@@ -1021,4 +1021,4 @@ check(entropy_rate, by_eigenvector, cases)
 #
 # ## Next
 #
-# 25b Chinchilla (in preparation): three other ways to ask the same question, another answer, and our own grid of models that decides.
+# [25b Chinchilla](25b_chinchilla.ipynb): three other ways to ask the same question, another answer, and our own grid of models that decides.

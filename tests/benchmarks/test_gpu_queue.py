@@ -1,5 +1,6 @@
 """The queue of GPU jobs: each is packed when it ends, a hanging one costs itself only."""
 
+import signal
 import subprocess
 import sys
 import tarfile
@@ -43,7 +44,7 @@ def packed(path):
 def test_a_failed_and_a_hanging_job_do_not_stop_the_others(modules, tmp_path):
     jobs = {
         "broken": queue.Job(("broken",), 20),
-        "hangs": queue.Job(("hangs",), 3),
+        "hangs": queue.Job(("hangs",), 5),
         "quick": queue.Job(("quick", "--name", "x"), 20),
     }
     found = queue.work_off(jobs, tmp_path / "work", tmp_path / "out", minutes=5)
@@ -53,6 +54,15 @@ def test_a_failed_and_a_hanging_job_do_not_stop_the_others(modules, tmp_path):
     assert saved["hangs/first.json"] == "1"
     assert saved["hangs/saved.json"] == "2"
     assert packed(tmp_path / "out" / "quick.tgz")["quick/a.json"] == "--name x"
+
+
+def test_a_job_hears_the_stop_though_the_queue_was_started_in_the_background(modules, tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert queue.run_job(queue.Job(("hangs",), 9), tmp_path / "hangs", 5.0) is None
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (tmp_path / "hangs" / "saved.json").read_text() == "2"
 
 
 def test_a_job_that_does_not_listen_is_ended(modules, tmp_path, monkeypatch):
