@@ -440,8 +440,7 @@ print([round(row[3] / 1e9, 1) for row in bars.values()], "GB activations")
 
 # %% tags=["nbval-ignore-output", "label-chain"]
 layers = [
-    torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.Tanh())
-    for _ in range(36)
+    torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.Tanh()) for _ in range(36)
 ]
 x0 = torch.randn(2048, 64, requires_grad=True)
 
