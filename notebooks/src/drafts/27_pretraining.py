@@ -14,7 +14,8 @@
 # # 27 Pretraining: what will it cost, how good will it be, and was that right?
 #
 # > **Draft.** It is built when the checkpoint `small` exists. Then sections 5 to 7 have to be read again beside the
-# > numbers: what is said there about the curve, the problems and the samples was written before the run.
+# > numbers: what is said there about the curve, the problems and the samples was written before the run. The ladder
+# > (eight rungs) and both predictions are recorded; a run that was lost with its machine ended near 1.06 nats a token.
 #
 # 70 min · CPU · 60 s · 2 GB · needs [08 Schedule](08_schedule.ipynb), [20 AdamW](20a_adamw.ipynb),
 # [25 Scaling](25b_chinchilla.ipynb) · code: `minillm/recipes/base_models.py`
@@ -308,7 +309,7 @@ naive = x2 * (budget / d2) ** slope
 print(f"straight line to {budget / 1e6:.0f} M tokens: {naive:.2f} nats a token")
 
 # %% [markdown]
-# **Six runs, five unknowns.** A fit would give five numbers, and their digits would mean nothing:
+# **Eight runs, five unknowns.** A fit would give five numbers, and their digits would mean nothing:
 # with so few runs, a large $\beta$ with a large $E$ fits as well as a small $\beta$ with a small one.
 # And far away these two say different things. So we do not choose. For *every* pair of exponents on a
 # grid we ask two questions: how well does the law with the best $E,A,B\ge0$ fit the rungs, and what
@@ -653,7 +654,7 @@ print(f"its largest rung is 1/{whole / max(spent):.0f} of it")
 #
 # 1. Why does real text decide how often everything is read?
 # 2. What would be wrong with reading the ladder's losses off the curve of one long run?
-# 3. Six rungs fit perfectly. Why is the interval not zero?
+# 3. Suppose all rungs fit perfectly. Why would the interval still not be zero?
 # 4. The held-out loss lies below the interval. Name two suspects.
 # 5. Why is the share of consistent stories an upper bound?
 # 6. Why does "xz after the training text" belong in the table?
