@@ -1,4 +1,4 @@
-"""`python -m minillm`: train a run, chat with it, plan a bigger one, and measure.
+"""`python -m minillm`: train a run, fine-tune it, chat with it, plan a bigger one, and measure.
 
 Each verb only reads its arguments and hands them on; the work is in the rooms. A wrong argument
 ends with one line that names the value and the remedy, and with exit status 2.
@@ -46,6 +46,34 @@ def train(
     from minillm.recipes.sharded import execute_sharded
 
     execute_sharded(run, out)
+
+
+@app.command()
+def finetune(
+    recipe: Annotated[str, typer.Argument(help="full, lora or qlora")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="changes, such as data.rows=talks.jsonl base=tiny train.steps=100"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder to write (default runs/<name>)")] = None,
+    resume: Annotated[bool, typer.Option(help="go on from the last checkpoint in --out")] = False,
+) -> None:
+    """Teach a base model from talks: a JSONL of messages, or tasks made on the spot.
+
+    Bad rows are told by line and reason. Ctrl-C saves a checkpoint that --resume goes on from.
+    Under torchrun the model is sharded over all ranks, and the run goes on by itself.
+    """
+    from minillm.recipes import override
+    from minillm.recipes.finetuning import execute_finetune, find_finetune
+
+    run = override(find_finetune(recipe), overrides or [])
+    out = out if out is not None else Path("runs") / run.name
+    if "RANK" not in os.environ:
+        execute_finetune(run, out, resume_run=resume)
+        return
+    from minillm.recipes.finetuning.sharded import execute_finetune_sharded
+
+    execute_finetune_sharded(run, out)
 
 
 @app.command()
@@ -169,7 +197,12 @@ def chat(
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token")] = 0.0,
     seed: Annotated[int, typer.Option(help="of the story and of the sampling")] = 0,
 ) -> None:
-    """Ask a model about a story; an empty line or Ctrl-D ends."""
+    """Ask a model about a story, or talk with a fine-tuned one; an empty line or Ctrl-D ends."""
+    if (Path(model) / "finetune.json").is_file():
+        from minillm.recipes.finetuning.talk import talk
+
+        talk(model, temperature=temperature, seed=seed)
+        return
     from minillm.recipes.chat import converse
 
     converse(model, language=language, temperature=temperature, seed=seed)

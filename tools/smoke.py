@@ -11,12 +11,15 @@ import tempfile
 import time
 from pathlib import Path
 
+QUICK = ("train.steps=2", "train.warmup_steps=1", "data.n_rows=8", "data.n_held_out=4")
 GOOD = (
     ("--help",),
     ("plan", "laptop"),
     ("train", "laptop", "train.steps=3", "train.warmup_steps=1", "--out", "run"),
     ("train", "laptop", "train.steps=3", "train.warmup_steps=1", "--out", "run", "--resume"),
     ("chat", "run"),  # standard input is empty, which ends it
+    ("finetune", "lora", *QUICK, "--out", "tuned"),
+    ("chat", "tuned"),
     ("bench",),
     ("clean", "texts", "--out", "cleaned"),
     ("clean", "texts", "--out", "cleaned"),  # nothing changed: no file is read again
@@ -26,6 +29,8 @@ BAD = (
     ("train", "laptop", "train.steps=-3"),
     ("plan", "no-such-recipe"),
     ("train", "no-such-recipe"),
+    ("finetune", "no-such-recipe"),
+    ("finetune", "full", "data.rows=no-such-file.jsonl", "--out", "other"),
     ("chat", "no-such-folder"),
     ("bench", "no-such-benchmark"),
     ("clean", "no-such-folder", "--out", "other"),

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 
 from minillm.distributed.exact import SharedBatches, StopAgreed, loss_across_ranks
 from minillm.distributed.fsdp import ShardingConfig, make_mesh, shard_decoder
@@ -34,10 +35,11 @@ from minillm.train.loop import Evaluate, Log
 from minillm.train.precision import resolve_precision
 
 LogMaker = Callable[[int], Log]
+Build = Callable[[ShardingConfig, DeviceMesh], nn.Module]
 
 
 def train_sharded(
-    model: DecoderConfig,
+    model: DecoderConfig | Build,
     batches: Iterable[tuple[Tensor, Tensor]],
     config: TrainConfig,
     *,
@@ -57,7 +59,8 @@ def train_sharded(
     Over 40 lines, so that all that goes into the loop is seen in one piece.
 
     Args:
-        model: the decoder to train; it starts from config.seed.
+        model: the decoder to train, which starts from config.seed; or a function of the layout and
+            the mesh that gives a model laid over the ranks, such as shard_ready does.
         batches: gives whole batches (x, y), (batch_size, T), the same on every rank.
         config: batch_size counts the sequences of all ranks in one forward pass.
         ranks: from joined().
@@ -85,7 +88,10 @@ def train_sharded(
     mesh = make_mesh(sharding, ranks.size, ranks.device.type)
     n_readers = ranks.size // sharding.tensor
     check_config(config, n_readers, out)
-    built = shard_decoder(model, sharding, mesh, seed=config.seed)
+    if isinstance(model, DecoderConfig):
+        built: nn.Module = shard_decoder(model, sharding, mesh, seed=config.seed)
+    else:
+        built = model(sharding, mesh)
     moving = make_optimizer(built, optimizer or OptimizerConfig())
     say = print if ranks.first and progress else _quiet
     clock = StepClock()

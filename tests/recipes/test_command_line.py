@@ -30,6 +30,7 @@ def minillm(*arguments, stdin=""):
         (("plan", "llama2_70b", "--n-gpus", "8"), "does not fit on 8 x A100 SXM 80 GB"),
         (("tokenize", "x", "--tokenizer", "missing_folder"), "no tokenizer 'missing_folder'"),
         (("chat", "missing_model"), "no model 'missing_model'"),
+        (("finetune", "lorra"), "no fine-tuning recipe 'lorra'; there are full, lora, qlora"),
         (("bench", "missing_bench"), "no benchmark 'missing_bench'"),
     ],
 )
@@ -44,9 +45,9 @@ def test_a_mistake_is_one_line(arguments, words):
 
 def test_help_lists_the_verbs_that_exist():
     out = minillm("--help").stdout
-    for verb in ("train", "tokenize", "plan", "chat", "bench"):
+    for verb in ("train", "finetune", "tokenize", "plan", "chat", "bench"):
         assert verb in out
-    for later in ("finetune", "align", "serve", "convert"):
+    for later in ("align", "serve", "convert"):
         assert later not in out
 
 
