@@ -7,6 +7,8 @@ data/checkpoints/      the shipped model: float16 weights, and a manifest that s
 data/results/base/     what the model is worth: stories, and bits per byte beside others
 """
 
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -154,7 +156,9 @@ def story_figures(
         temperature: of the sampling.
 
     Returns:
-        Shares with intervals [value, low, high] of the model's stories and of the simulator's.
+        Shares with intervals [value, low, high] of the model's stories and of the simulator's;
+        problems and unread sentences, some of each; "stories with" counts the stories that have a
+        problem of a kind (problem_kind).
     """
     texts = make_corpus(VALIDATION_SEED, STORY_OFFSET + n, language)[STORY_OFFSET:]
     told = tell_stories(model, tokenizer, story_prompts(texts, language), temperature=temperature)
@@ -169,9 +173,19 @@ def story_figures(
         figures[who] |= {"events": round(scores.events, 2), "distinct": round(scores.distinct, 3)}
         if who == "model":
             figures["problems"] = sorted({p for j in judged for p in j.problems})[:20]
+            kinds = Counter(kind for j in judged for kind in {*map(problem_kind, j.problems)})
+            figures["stories with"] = dict(kinds.most_common())
             figures["unread"] = sorted({s for j in judged for s in j.unread})[:20]
     figures["examples"] = told[:3]
     return figures
+
+
+def problem_kind(problem: str) -> str:
+    """Sort a problem that the judge found: "one person twice", "needs at", ..., or "other"."""
+    if problem.endswith("is in two roles"):
+        return "one person twice"
+    need = re.search(r": needs (\w+)", problem)
+    return f"needs {need[1]}" if need else "other"
 
 
 def prose_figures(
@@ -220,12 +234,16 @@ def measure_base(name: str, results: Path = RESULTS, *, n_stories: int = 100) ->
     model, tokenizer = base(name)
     manifest = load_checkpoint(CHECKPOINTS / name).manifest
     data = from_dict(manifest["run"], Run).data
-    stories = {k: story_figures(model, tokenizer, k, n=n_stories) for k in ("en", "zh")}
+    stories, greedy = (
+        {k: story_figures(model, tokenizer, k, n=n_stories, temperature=t) for k in ("en", "zh")}
+        for t in (0.7, 0.0)
+    )
     held = part_texts(data, "prose")
     note = {
         "model": name,
         "weights_sha256": manifest["files"]["model.safetensors"]["sha256"],
         "stories": stories,
+        "stories at temperature 0": greedy,
         "prose": prose_figures(model, tokenizer, held["validation"], held["train"]),
         "machine": machine(),
         "versions": versions(),

@@ -979,4 +979,4 @@ check(nth_batch, reference_batch, plans)
 #
 # ## Next
 #
-# 27 Pretraining (in preparation): corpus, tokenizer, size and schedule in one run, with its loss predicted before.
+# [27 Pretraining](27_pretraining.ipynb): corpus, tokenizer, size and schedule in one run, with its loss predicted before.

@@ -16,6 +16,7 @@ from minillm.recipes.base_models import (
     BASE,
     loss_curve,
     make_base,
+    problem_kind,
     prose_figures,
     publish_base,
     reload_loss,
@@ -148,6 +149,20 @@ def test_stories_are_judged_beside_the_simulators():
     assert 0 <= found["model"]["consistent"][0] <= found["model"]["grammatical"][0] <= 1
     assert found["model"]["sentences"][0] > 0.3
     assert len(found["examples"]) == 3
+    assert set(map(problem_kind, found["problems"])) <= set(found["stories with"])
+    assert 0 < max(found["stories with"].values()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind"),
+    [
+        ("agree: Emma is in two roles", "one person twice"),
+        ("give: needs where(key) = Tom, it is Mia", "needs where"),
+        ("Otto is spoken of as she", "other"),
+    ],
+)
+def test_problems_are_sorted(problem, kind):
+    assert problem_kind(problem) == kind
 
 
 def test_prose_is_measured_beside_the_compressors():

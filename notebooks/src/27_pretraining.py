@@ -13,10 +13,6 @@
 # %% [markdown]
 # # 27 Pretraining: what will it cost, how good will it be, and was that right?
 #
-# > **Draft.** It is built when the checkpoint `small` exists. Then sections 5 to 7 have to be read again beside the
-# > numbers: what is said there about the curve, the problems and the samples was written before the run. The ladder
-# > (eight rungs) and both predictions are recorded; a run that was lost with its machine ended near 1.06 nats a token.
-#
 # 70 min · CPU · 60 s · 2 GB · needs [08 Schedule](08_schedule.ipynb), [20 AdamW](20a_adamw.ipynb),
 # [25 Scaling](25b_chinchilla.ipynb) · code: `minillm/recipes/base_models.py`
 #
@@ -231,9 +227,8 @@ print(
 
 # %% [markdown]
 # (Your number is your machine's. It is measured in CPU time, so that another program beside it does
-# not count.) The contract gives the run 150 minutes on two cores. The budget was set so that a
-# machine with bfloat16 instructions needs about half of that on two free cores; a machine without
-# them needs all of it.
+# not count.) The budget was set so that two free cores are done within two and a half hours,
+# also without instructions for bfloat16.
 #
 # Such a run will be stopped: by Ctrl-C, by a closed lid, by the electric company. `make base` saves
 # every 100 steps, shows the step and the time left, and the same command goes on from the last
@@ -379,7 +374,7 @@ assert abs(note["predicted"] - middle) < 2e-4
 # afterwards. (OpenAI made its prediction for GPT-4 "shortly after the run started, without use of any
 # partial results", GPT-4 report, section 3.1. It had models of up to a ten-thousandth of the compute.)
 #
-# Three things this interval does *not* know: whether the law still holds fifty times further on; that
+# Three things this interval does *not* know: whether the law still holds so far beyond the ladder; that
 # the large run reads each text more than once, the rungs a part of the text; and that its batch is four
 # times theirs. If the result lies outside, one of them is to be suspected.
 #
@@ -398,6 +393,7 @@ inside = note["low"] <= final <= note["high"]
 print(f"predicted {note['predicted']} [{note['low']}, {note['high']}]")
 print(f"came out  {final}: {'inside' if inside else 'OUTSIDE'} the interval")
 print(f"error {final / note['predicted'] - 1:+.1%}; naive line {naive:.2f}")
+assert inside and 1.1 < final / note["predicted"] < 1.3 and naive > 1.1 * final
 
 # %% tags=["label-curve"]
 fig, ax = plt.subplots(figsize=(6.4, 3), layout="constrained")
@@ -416,9 +412,18 @@ show(
 )
 
 # %% [markdown]
-# **What you should see.** The loss falls fast, then along a gentle bend, and the last quarter falls a little
-# faster again, while the learning rate goes to its end. The dashed line and its band are what was said before.
-# Dots and line stay together to the end: a model of this size does not learn 21 million tokens by heart.
+# **What you should see.** The loss falls fast, then more and more slowly, and goes on falling to the end: this model could
+# have read more. The dots lie *below* the line. That is no magic: the split into training and held-out text counts documents, a
+# file of code is a long document, and of the few that were held out hardly any lies in the rows that are measured. Held-out rows
+# have less real text, so they are easier. What matters is that the distance does not shrink: if training text were
+# learned by heart, the line would come down to the dots and fall through them. The rungs were measured on the same rows, so
+# prediction and outcome speak of the same thing.
+#
+# **Was it a good prediction?** Look at the three numbers above. The result lies inside the interval, so nothing was claimed that is
+# not so. But the interval spans a factor of more than two, and its middle was too low by a fifth. The straight line, with its two mistakes that pull in
+# opposite directions, was too high by as much. So the ladder was honest and of little use: a doubling of the tokens brought the rungs
+# so much that a large $\beta$ fitted them, and some of them stood where the law does not hold yet. What would have made it better? Longer rungs. They cost
+# what they would have been good for: the two longest alone took most of the ladder's compute.
 #
 # **Is it the model that was measured?** A shipped model is opened again and has to give the stored loss.
 
@@ -457,7 +462,10 @@ print(read_sentence("Mia made a old basket.", "en"), "an old basket!")
 # **Predict.** Which of these three stories are consistent?
 
 # %%
-start = "Once there was a girl named Mia. It was a fine morning, and Mia was by the river."
+start = (
+    "Once there was a girl named Mia. "
+    "It was a fine morning, and Mia was by the river."
+)
 middles = (
     "Tom walked to the river. Tom lent Mia the key.",
     "Tom lent Mia the key. Tom gave Mia the key.",
@@ -568,17 +576,50 @@ show(
 for (name, language), (value, low, high) in marks.items():
     word = "reached" if low >= 0.8 else "missed" if high < 0.8 else "not decided"
     print(f"{name}, {language}: 80 % consistent is {word} ({value:.0%})")
-print("what goes wrong with small, in words:")
-for problem in figures["small"]["stories"]["en"]["problems"][:6]:
-    print("  ", problem)
 
 # %% [markdown]
 # **What you should see.** The first pair of bars counts sentences, the others stories. The last is the lowest, and must be: a story is
-# consistent only if it is complete *and* all of its sentences can be read *and* nothing contradicts. If one sentence in a hundred is wrong, and a story has fifteen, one story in seven is lost. The dashed line is the aim of this
-# course, 80 %. It is an aim for a model that has had enough tokens; whether this one has is printed, not hidden.
+# consistent only if it is complete *and* all of its sentences can be read *and* nothing contradicts. If one sentence in a hundred is wrong, and a story has fifteen, one story in seven is lost. The dashed line is the aim that this
+# course had set itself, 80 %. It was missed, by a factor of two. (Lessons 34 and 35 will come back to this number: a
+# judge that needs no human is a reward.)
 #
-# Look at the problems in words. They are about *state*: a thing is given by somebody who does not have it, a dog is found where it is
-# not. Articles, measure words and pronouns are learned first; who has what comes last.
+# What goes wrong? The judge says it in words, and we count the stories by the kind of their problems.
+
+# %% tags=["label-problems"]
+of_small = figures["small"]["stories"]
+kinds = sorted({k for row in of_small.values() for k in row["stories with"]})
+of_kind = {
+    k: [r["stories with"].get(k, 0) for r in of_small.values()] for k in kinds
+}
+print(f"{'stories of a hundred':20}", *(f"{language:>4}" for language in of_small))
+for kind, found in sorted(of_kind.items(), key=lambda x: -sum(x[1]))[:6]:
+    print(f"{kind:20}", *(f"{n:4}" for n in found))
+print("such as:", *of_small["en"]["problems"][1:4], sep="\n  ")
+
+# %% [markdown]
+# *One person twice*: somebody apologises to herself, or meets himself. *needs at*: somebody acts where she is not. *needs where* and
+# *owner*: a thing is given or sold by somebody who does not have it. All of it is **state** (状态). Articles, measure words and pronouns are
+# learned first; who is where, and who has what, comes last.
+#
+# **A question that came up when the numbers were there.** The stories were drawn at temperature 0.7 (lesson 19). How much of the disorder
+# is the dice? We let the same model take the likeliest token each time. (The rule above was set before; this was tried afterwards, so it is
+# a finding to be repeated, not a second chance for the 80 %.)
+
+# %% tags=["label-greedy"]
+for language in of_small:
+    for key in ("stories", "stories at temperature 0"):
+        row = figures["small"][key][language]
+        value, low, high = row["model"]["consistent"]
+        line = f"{language}, temperature {row['temperature']}: {value:4.0%}"
+        print(line, f"[{low:.0%}, {high:.0%}], {row['model']['events']} events")
+        if row["temperature"] == 0:
+            assert value > marks["small", language][0]
+
+# %% [markdown]
+# Without dice more stories hold together, in both languages. The likeliest continuation is the one that the story so far asks for; a draw at 0.7
+# brings in, once in a while, a person who fits the grammar only. But compare the events that a story tells. In Chinese the likeliest story is also a
+# *short* one, with half of the events, and a short story has fewer chances to go wrong. A share of consistent stories means little
+# without the length beside it.
 #
 # ## 7 What is it worth? Prose (6 min)
 #
@@ -591,10 +632,12 @@ print(f"{'bits a byte':28}{'tiny':>8}{'small':>8}")
 for name in figures["small"]["prose"]:
     bits = [figures[model]["prose"][name] for model in ("tiny", "small")]
     print(f"{name:28}{bits[0]:8.3f}{bits[1]:8.3f}")
-assert figures["small"]["prose"]["model"] < figures["small"]["prose"]["gzip"]
+for name, loses in (("tiny", True), ("small", False)):
+    row = figures[name]["prose"]
+    assert (row["model"] > min(v for k, v in row.items() if k != "model")) == loses
 
 # %% [markdown]
-# (The two columns are two held-out sets: each model left out its own.) gzip knows nothing of docstrings before it starts, and looks back 32 KB. xz may look back over the whole *training* text, which is the
+# `tiny` still loses to a table of 5-grams that has counted the same text; `small` is ahead of all of them. (The two columns are two held-out sets: each model left out its own.) gzip knows nothing of docstrings before it starts, and looks back 32 KB. xz may look back over the whole *training* text, which is the
 # fair comparison: it then knows what the model was trained on. The 5-gram model of bytes (lesson 03's, Kneser-Ney) has counted the same
 # text. What no row counts is the size of the model itself: its 6 MB would have to be sent along. As a compressor of these
 # hundred kilobytes it would be a bad bargain.
@@ -606,7 +649,7 @@ for kind in ("prose", "code", "zh"):
     print(f"--- {kind}\n{manifest['samples'][kind][:300]}")
 
 # %% [markdown]
-# It has the sound of a docstring and no knowledge behind it. Three million parameters hold a village; they do not hold the Python library.
+# It has the sound of a docstring and no knowledge behind it; in the code even the language slips. Three million parameters hold a village; they do not hold the Python library.
 #
 # ## Common mistakes
 #
@@ -868,4 +911,4 @@ check(needed, by_search, [(1, 0.8), (15, 0.8), (15, 0.5), (2, 0.25), (40, 0.99)]
 # - Touvron et al. 2023, *LLaMA*, [arXiv:2302.13971](https://arxiv.org/abs/2302.13971): the shape.
 # - Wilson 1927, *Probable inference, the law of succession, and statistical inference*, JASA 22: the interval of a share.
 #
-# **Next:** [28 Chat](28_chat.ipynb): the base model learns to answer.
+# **Next:** 28 Instructions (in preparation): the base model learns to answer.
