@@ -415,9 +415,8 @@ show(
 # **What you should see.** The loss falls fast, then more and more slowly, and goes on falling to the end: this model could
 # have read more. The dots lie *below* the line. That is no magic: the split into training and held-out text counts documents, a
 # file of code is a long document, and of the few that were held out hardly any lies in the rows that are measured. Held-out rows
-# have less real text, so they are easier. What matters is that the distance does not shrink: if training text were
-# learned by heart, the line would come down to the dots and fall through them. The rungs were measured on the same rows, so
-# prediction and outcome speak of the same thing.
+# have less real text, so they are easier. What one must watch for is the line falling *through* the dots: that would be
+# text learned by heart. It does not happen here. The rungs were measured on the same rows, so prediction and outcome speak of the same thing.
 #
 # **Was it a good prediction?** Look at the three numbers above. The result lies inside the interval, so nothing was claimed that is
 # not so. But the interval spans a factor of more than two, and its middle was too low by a fifth. The straight line, with its two mistakes that pull in
