@@ -93,6 +93,7 @@ from minillm.finetune.switch import (
 from minillm.finetune.talks import ChatBatches, Example, encode_talk
 from minillm.finetune.targets import find_targets
 from minillm.finetune.tasks import Task, doctest_tasks, story_tasks
+from minillm.finetune.token_rows import TokenRows, learn_rows
 from minillm.finetune.turn_losses import losses_by_answer, token_weights, weighted_loss
 from minillm.finetune.turn_noise import TurnNoise, turn_noise
 from minillm.finetune.turns import TurnCosts, answer_weights, count_samples, inflation, turn_samples
@@ -136,6 +137,7 @@ __all__ = [
     "StopCurve",
     "Stretched",
     "Task",
+    "TokenRows",
     "ToyGenerator",
     "TurnCosts",
     "TurnNoise",
@@ -185,6 +187,7 @@ __all__ = [
     "influence_of_removal",
     "k_center_greedy",
     "kmeans",
+    "learn_rows",
     "load_adapter",
     "lora_layers",
     "losses_by_answer",

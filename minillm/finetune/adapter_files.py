@@ -4,6 +4,9 @@
     adapter_model.safetensors    base_model.model.<layer>.lora_A.weight  (r, I)
                                  base_model.model.<layer>.lora_B.weight  (O, r)
                                  base_model.model.<layer>.lora_magnitude_vector  (O,), DoRA only
+                                 base_model.model.<table>.token_adapter.trainable_tokens_delta
+                                     (K, D), rows of the vocabulary that learned (token_rows.py);
+                                     their ids stand in adapter_config.json
 
 With naming="llama" layers are called as in transformers' LLaMA, and an adapter that was trained
 here loads beside to_transformers(model), and the other way round. A file may hold more than we can
@@ -26,6 +29,7 @@ from minillm.finetune.dora import DoRALinear
 from minillm.finetune.lora import LoRALinear, apply_lora, lora_layers
 from minillm.finetune.switch import activate, adapter_names
 from minillm.finetune.targets import find_targets, widths
+from minillm.finetune.token_rows import TABLES, learn_rows, token_rows
 from minillm.model import Decoder
 from minillm.model.weight_files import read_weights, write_weights
 from minillm.model.weights import Weights, from_ours
@@ -35,6 +39,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 SETTINGS, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
+ROWS = ".token_adapter.trainable_tokens_delta"
 PARTS = {"lora_A.weight": "a", "lora_B.weight": "b", "lora_magnitude_vector": "m"}
 
 
@@ -85,7 +90,15 @@ def adapter_file(
             if tensor is not None:
                 rows = _rows(model, path, naming) if key != "a" else None
                 weights[f"{PREFIX}{theirs[path]}.{part}"] = _whole(tensor)[:rows]
-    return write_settings(model, layers, theirs, name), weights
+    settings = write_settings(model, layers, theirs, name)
+    tables = {p: t for p, t in token_rows(model).items() if t.name == name}
+    places = _their_names(model, list(tables), naming)
+    for path, table in tables.items():
+        weights[f"{PREFIX}{places[path]}{ROWS}"] = _whole(table.rows)
+    if tables:
+        ids = {places[path].split(".")[-1]: t.ids.tolist() for path, t in tables.items()}
+        settings["trainable_token_indices"] = ids
+    return settings, weights
 
 
 def load_adapter(
@@ -114,7 +127,9 @@ def load_adapter(
     if name in adapter_names(model):
         raise ValueError(f"there is an adapter {name!r} already; give another name=")
     kind = DoRALinear if settings.get("use_dora") else LoRALinear
-    parts = _by_layer(model, read_weights(Path(folder) / TENSORS), kind)
+    weights = read_weights(Path(folder) / TENSORS)
+    rows = _learned_rows(model, settings, weights)
+    parts = _by_layer(model, weights, kind)
     options: dict[str, Any] = {"stable": bool(settings.get("use_rslora")), "layer": kind}
     options |= {"dropout": settings.get("lora_dropout") or 0.0, "name": name}
     with torch.random.fork_rng(devices=[]), torch.no_grad():  # what is drawn here is replaced
@@ -124,8 +139,47 @@ def load_adapter(
             adapter = model.get_submodule(f"{path}.adapters.{name}")
             for key, tensor in tensors.items():
                 getattr(adapter, key).copy_(tensor)
+        if rows is not None:
+            assert isinstance(model, Decoder)
+            learn_rows(model, rows[0], name=name)
+            for path, table in token_rows(model).items():
+                table.rows.copy_(rows[1][path])
     activate(model, name, train=train)
     return model
+
+
+def _learned_rows(
+    model: nn.Module, settings: Mapping[str, Any], weights: Weights
+) -> tuple[list[int], dict[str, Tensor]] | None:
+    """Take the rows of the vocabulary out of the tensors of a file.
+
+    Returns:
+        Their ids, and for each table of the model (K, D); None if the file has none.
+
+    Raises:
+        ValueError: if they do not fit the model.
+    """
+    told = settings.get("trainable_token_indices")
+    found = {key: weights.pop(key) for key in list(weights) if key.endswith(ROWS)}
+    if not told and not found:
+        return None
+    if token_rows(model):
+        raise ValueError("rows of this model learn already, and the file brings more")
+    lists = list(told.values()) if isinstance(told, dict) else [told or []]
+    tables = [path for path in TABLES if getattr(model, path, None) is not None]
+    naming: Naming = "minillm" if f"{PREFIX}embedding{ROWS}" in found else "llama"
+    theirs = _their_names(model, tables, naming)
+    rows = {p: found.pop(f"{PREFIX}{theirs[p]}{ROWS}", None) for p in tables}
+    V, D = (model.config.vocab_size, model.config.d_model) if isinstance(model, Decoder) else (0, 0)
+    shape = (len(lists[0]), D)
+    fits = all(r is not None and tuple(r.shape) == shape for r in rows.values())
+    fits = fits and all(ids == lists[0] and max(ids, default=V) < V for ids in lists)
+    if found or not fits:
+        raise ValueError(
+            f"the file has learned rows for {told}, which do not fit this model: it has tables "
+            f"{tables} of {V} rows, {D} wide; the same ids are needed, and rows, for each of them"
+        )
+    return lists[0], {path: row for path, row in rows.items() if row is not None}
 
 
 def _by_layer(

@@ -11,7 +11,7 @@ from minillm.finetune.targets import find_targets
 
 READ = {
     "peft_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "target_modules",
-    "rank_pattern", "alpha_pattern", "init_lora_weights",
+    "rank_pattern", "alpha_pattern", "init_lora_weights", "trainable_token_indices",
 }  # fmt: skip
 WITHOUT_EFFECT = {  # on what a trained adapter computes
     "task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping",

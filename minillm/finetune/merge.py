@@ -11,6 +11,7 @@ from typing import TypeVar
 from torch import nn
 
 from minillm.finetune.lora import LoRALinear, lora_layers
+from minillm.finetune.token_rows import token_rows
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -66,6 +67,8 @@ def fold_adapters(model: Model) -> Model:
     Lesson: notebooks/31_lora.ipynb
     """
     merge_adapters(model)
+    for table in token_rows(model).values():
+        table.fold()
     return _unwrapped(model)
 
 
@@ -85,6 +88,8 @@ def _unwrapped(model: Model) -> Model:
     for path, layer in model.named_modules(remove_duplicate=False):
         if isinstance(layer, LoRALinear):
             model.set_submodule(path, layer.base)
+    for path, table in token_rows(model).items():
+        model.set_submodule(path, table.base)
     return model.requires_grad_(True)
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from torch import nn
 
 from minillm.finetune.lora import lora_layers
+from minillm.finetune.token_rows import token_rows
 
 Names = str | Iterable[str] | Mapping[str, float]
 
@@ -43,6 +44,9 @@ def activate(model: nn.Module, names: Names, *, train: bool = False) -> None:
         layer.choose({n: w for n, w in weights.items() if n in layer.adapters})
         for name, adapter in layer.adapters.items():
             adapter.requires_grad_(train and name in weights)
+    for table in token_rows(model).values():
+        table.active = table.name in weights
+        table.rows.requires_grad_(train and table.active)
 
 
 @contextmanager
@@ -63,14 +67,19 @@ def using(model: nn.Module, names: Names) -> Iterator[None]:
     layers = list(lora_layers(model).values())
     for layer in layers:
         layer.refuse_merged("change the active adapters")
-    before = [layer.active for layer in layers]
+    tables = list(token_rows(model).values())
+    before = [layer.active for layer in layers], [table.active for table in tables]
     try:
         for layer in layers:
             layer.choose({n: w for n, w in weights.items() if n in layer.adapters})
+        for table in tables:
+            table.active = table.name in weights
         yield
     finally:
-        for layer, active in zip(layers, before, strict=True):
-            layer.active = active
+        for layer, adapters in zip(layers, before[0], strict=True):
+            layer.active = adapters
+        for table, active in zip(tables, before[1], strict=True):
+            table.active = active
 
 
 @contextmanager
@@ -82,14 +91,17 @@ def by_row(model: nn.Module, names: Sequence[str | None]) -> Iterator[None]:
         names: one for each row; None leaves the row to the base model.
 
     Raises:
-        ValueError: if the model has no adapter of that name, or adapters are merged; in the forward
-            pass, if there are not as many rows as names.
+        ValueError: if the model has no adapter of that name, adapters are merged, or rows of the
+            vocabulary learn, which count for a whole batch; in the forward pass, if there are not
+            as many rows as names.
 
     Source: Chen et al. 2023 (Punica), arXiv:2310.18547; Sheng et al. 2023 (S-LoRA),
         arXiv:2311.03285.
     Lesson: notebooks/31_lora.ipynb
     """
     _weights(model, [name for name in names if name is not None])
+    if token_rows(model):
+        raise ValueError("rows of the vocabulary were learned: they count for the whole batch")
     layers = list(lora_layers(model).values())
     for layer in layers:
         layer.refuse_merged("give each row an adapter")
@@ -114,6 +126,9 @@ def remove_adapter(model: nn.Module, name: str) -> None:
     for layer in lora_layers(model).values():
         if name in layer.adapters:
             layer.drop(name)
+    for path, table in token_rows(model).items():
+        if table.name == name:
+            model.set_submodule(path, table.base)
 
 
 def adapter_parameters(model: nn.Module, name: str | None = None) -> dict[str, nn.Parameter]:
@@ -124,6 +139,9 @@ def adapter_parameters(model: nn.Module, name: str | None = None) -> dict[str, n
             place = key.split(".")
             if place[0] != "base" and name in (None, place[1]):
                 found[f"{path}.{key}"] = param
+    for path, table in token_rows(model).items():
+        if name in (None, table.name):
+            found[f"{path}.rows"] = table.rows
     return found
 
 

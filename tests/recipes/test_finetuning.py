@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from minillm.__main__ import app
 from minillm.finetune.lora import apply_lora, lora_layers
 from minillm.finetune.sft import chat_loss
+from minillm.finetune.token_rows import token_rows
 from minillm.model import Decoder
 from minillm.recipes import from_dict, open_model, override
 from minillm.recipes.finetuning import (
@@ -75,7 +76,7 @@ def test_the_adapter_is_kept_alone(done):
 def test_what_is_opened_is_what_was_trained(done, method):
     run = small(method, done)
     base = open_base(run)
-    trained = adapt(base.model, run)
+    trained = adapt(base, run)
     load_checkpoint(done / method / "last", trained)
     opened, tokenizer = open_finetuned(done / method)
     assert isinstance(opened, Decoder)
@@ -101,7 +102,7 @@ def test_lora_leaves_the_base_as_it_was(done):
     base = open_base(small("lora", done)).model
     for path, layer in lora_layers(opened).items():
         assert torch.equal(layer.base.weight, base.get_submodule(path).weight)
-    assert torch.equal(opened.embedding.weight, base.embedding.weight)
+    assert torch.equal(opened.embedding.base.weight, base.embedding.weight)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -345,10 +346,34 @@ def test_files_that_hold_no_talk(tmp_path):
 
 def test_lora_of_a_recipe_is_that_of_the_room(folder):
     """The same start as apply_lora's, drawn from the run's seed."""
-    run = small("lora", folder)
-    model, plain = (open_base(run).model for _ in range(2))
-    adapt(model, run)
+    run = small("lora", folder, "adapter.frame_rows=frozen")
+    base, plain = open_base(run), open_base(run).model
+    model = adapt(base, run)
     torch.manual_seed(run.train.seed)
     apply_lora(plain, "all", rank=8, alpha=16.0)
     for (name, mine), theirs in zip(model.named_parameters(), plain.parameters(), strict=True):
         assert torch.equal(mine, theirs), name
+
+
+def test_the_frame_of_a_talk_is_learned_unless_the_base_knows_it(done):
+    run = small("lora", done)
+    base = open_base(run)
+    assert not base.tuned
+    model = adapt(base, run)
+    start, end = (base.tokenizer.special_id(name) for name in ("<|im_start|>", "<|im_end|>"))
+    (table,) = token_rows(model).values()
+    assert table.ids.tolist() == [start, end]
+    assert table.rows.requires_grad
+    table = model.embedding.base.weight[: base.tokenizer.n_vocab]
+    torch.testing.assert_close(model.embedding.rows[1], table.mean(dim=0))
+    opened, _ = open_finetuned(done / "lora")
+    assert opened.embedding.ids.tolist() == [start, end]
+    assert not torch.equal(opened.embedding.rows, model.embedding.rows)
+    tuned = small("lora", done, f"base={done / 'full'}")
+    assert open_base(tuned).tuned
+    assert not token_rows(adapt(open_base(tuned), tuned))
+    asked = small("lora", done, f"base={done / 'full'}", "adapter.frame_rows=own")
+    model = adapt(open_base(asked), asked)
+    assert torch.equal(model.embedding.rows, model.embedding.base.weight[[start, end]])
+    with pytest.raises(ValueError, match=r"adapter\.frame_rows must be auto, mean, own or frozen"):
+        small("lora", done, "adapter.frame_rows=zero")

@@ -26,7 +26,8 @@ def ready64(run):
     """Model and talks, every weight in float64."""
     base = open_base(run)
     material = prepare_material(run, base.tokenizer)
-    return adapt(base.model.double(), run), material.batches(run), material.start
+    base.model.double()
+    return adapt(base, run), material.batches(run), material.start
 
 
 def alone64(run):

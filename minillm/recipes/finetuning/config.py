@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from minillm.data.storyworld.story import check_language
 from minillm.finetune.sft import Normalise, check_normalise
 from minillm.finetune.talks import PACKINGS
+from minillm.finetune.token_rows import Start
 from minillm.train import OptimizerConfig, TrainConfig
 
 METHODS = ("full", "lora", "qlora")
@@ -81,6 +82,11 @@ class AdapterConfig:
     dropout: float = 0.0
     """Share of its inputs that an update does not see in training."""
 
+    frame_rows: str = "auto"
+    """Rows of the tokens that frame a talk: `mean` lets them learn from the mean of all rows, `own`
+    from what they are, `frozen` leaves them. A base model never saw these tokens and holds them for
+    impossible, so `auto` is mean; for a base that was tuned on talks it is frozen."""
+
     def __post_init__(self) -> None:
         if self.rank < 1 or not self.alpha > 0:
             raise ValueError(
@@ -89,8 +95,18 @@ class AdapterConfig:
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"adapter.dropout must lie in [0, 1), got {self.dropout}")
+        if self.frame_rows not in ("auto", "mean", "own", "frozen"):
+            raise ValueError(
+                f"adapter.frame_rows must be auto, mean, own or frozen, got {self.frame_rows!r}"
+            )
         if not self.names():
             raise ValueError("adapter.targets is empty; name matrices, such as q,v, or say all")
+
+    def start_of_frame(self, *, tuned: bool) -> Start | None:
+        """How the rows of the frame begin to learn; None if they do not."""
+        asked = {"auto": "frozen" if tuned else "mean"}.get(self.frame_rows, self.frame_rows)
+        starts: dict[str, Start] = {"mean": "mean", "own": "own"}
+        return starts.get(asked)
 
     def names(self) -> str | tuple[str, ...]:
         """The targets as `apply_lora` takes them."""

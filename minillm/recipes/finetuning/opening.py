@@ -9,8 +9,10 @@ from typing import Any
 import torch
 
 from minillm.finetune.adapter_files import load_adapter
+from minillm.finetune.chat import CHATML
 from minillm.finetune.lora import apply_lora
 from minillm.finetune.qlora import apply_qlora, quantise_model
+from minillm.finetune.token_rows import learn_rows
 from minillm.model import Decoder
 from minillm.recipes.finetuning.config import FinetuneRun
 from minillm.recipes.overrides import from_dict, to_dict
@@ -31,12 +33,14 @@ class Base:
         model, tokenizer: opened.
         run: the settings that made it, as its manifest tells them.
         sha256: of its weights.
+        tuned: whether it has learned from talks already.
     """
 
     model: Decoder
     tokenizer: Tokenizer
     run: dict[str, Any]
     sha256: str
+    tuned: bool
 
 
 def base_folder(name: str) -> Path:
@@ -75,14 +79,15 @@ def open_base(run: FinetuneRun) -> Base:
         )
     manifest = load_checkpoint(folder).manifest
     weights = find_checkpoint(folder) / "model.safetensors"
-    return Base(model, tokenizer, manifest["run"], sha256(weights))
+    tuned = "finetune" in manifest
+    return Base(model, tokenizer, manifest["run"], sha256(weights), tuned)
 
 
-def adapt(model: Decoder, run: FinetuneRun) -> Decoder:
+def adapt(base: Base, run: FinetuneRun) -> Decoder:
     """Make ready for training what the method of a run trains: all, or updates of low rank.
 
     Args:
-        model: changed in place.
+        base: whose model is changed in place.
         run: method, adapter, and train.seed, from which the updates start.
 
     Returns:
@@ -92,12 +97,15 @@ def adapt(model: Decoder, run: FinetuneRun) -> Decoder:
         ValueError: if a target is no matrix of the model.
     """
     torch.manual_seed(run.train.seed)
-    a = run.adapter
+    a, model = run.adapter, base.model
     settings: dict[str, Any] = {"rank": a.rank, "alpha": a.alpha, "dropout": a.dropout}
     if run.method == "lora":
         apply_lora(model, a.names(), **settings)
     elif run.method == "qlora":
         apply_qlora(model, a.names(), **settings)
+    if run.method != "full" and (start := a.start_of_frame(tuned=base.tuned)) is not None:
+        frame = [base.tokenizer.special_id(name) for name in (CHATML.start, CHATML.end)]
+        learn_rows(model, frame, start=start)
     return model
 
 

@@ -53,7 +53,8 @@ def execute_finetune_sharded(run: FinetuneRun, out: str | Path, *, progress: boo
         base: Base = all_succeed(lambda: open_base(run), "opening the base model")
         first_decides(lambda: bool(told_material(run, base.tokenizer, out, say=say)))
         material = all_succeed(lambda: prepare_material(run, base.tokenizer), "reading the talks")
-        model = all_succeed(lambda: adapt(base.model.to(ranks.device), run), "adapting the model")
+        base.model.to(ranks.device)
+        model = all_succeed(lambda: adapt(base, run), "adapting the model")
         loss = partial(_loss, start=material.start)
         say(headline(run, model, ranks.device))
         each = max(1, config.batch_size // ranks.size)
@@ -112,7 +113,7 @@ def _keep(
 ) -> None:
     """On rank 0: put the trained weights into a whole model once more, and keep it."""
     base = open_base(run)
-    model = adapt(base.model, run)
+    model = adapt(base, run)
     with torch.no_grad():
         for name, param in model.named_parameters():
             if name in weights:
