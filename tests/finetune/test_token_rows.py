@@ -106,6 +106,9 @@ def test_rows_count_while_their_adapter_is_active():
     activate(model, "other", train=True)
     assert torch.equal(model(IDS), base(IDS))  # B of the new one is zero
     assert not model.embedding.rows.requires_grad
+    with using(model, "default"):
+        assert torch.equal(model(IDS), said)
+    assert torch.equal(model(IDS), base(IDS))
     activate(model, "default", train=True)
     assert torch.equal(model(IDS), said)
     assert model.embedding.rows.requires_grad

@@ -111,8 +111,8 @@ BUGS = [
     ),
     (
         "switch.py",
-        "        for layer, active in zip(layers, before, strict=True):\n"
-        "            layer.active = active",
+        "        for layer, adapters in zip(layers, before[0], strict=True):\n"
+        "            layer.active = adapters",
         "        pass",
         "the adapters of a `with` stay after it",
         "test_switch.py",
