@@ -4,11 +4,11 @@ import copy
 import json
 from dataclasses import replace
 
+import peft
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers.models.llama import modeling_llama
 
 from minillm.finetune.adapter_files import SETTINGS, TENSORS, load_adapter, save_adapter
 from minillm.finetune.dora import DoRALinear
@@ -31,20 +31,6 @@ CONFIG = DecoderConfig(
     init_std=0.3,
 )
 IDS = torch.randint(0, 50, (2, 9), generator=torch.Generator().manual_seed(0))
-
-
-class Wide:
-    """torch, but float32 means float64: transformers' norms go through float32 otherwise."""
-
-    float32 = torch.float64
-
-    def __getattr__(self, name):
-        return getattr(torch, name)
-
-
-@pytest.fixture
-def wide(monkeypatch):
-    monkeypatch.setattr(modeling_llama, "torch", Wide())
 
 
 def pair(targets=("q", "v"), layer=LoRALinear, seed=0, config=CONFIG, **options):
@@ -212,7 +198,6 @@ def test_what_cannot_be_written_is_refused(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_peft_reads_ours_and_we_read_theirs(tmp_path, wide, variant):
-    peft = pytest.importorskip("peft")
     base, model = pair(**variant)
     theirs = to_transformers(base)
     gap = (theirs(IDS).logits - base(IDS)).abs().max()

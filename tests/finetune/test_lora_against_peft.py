@@ -1,5 +1,6 @@
 """LoRA and DoRA against peft's layers, on random weights in float64: outputs and gradients."""
 
+import peft
 import pytest
 import torch
 from torch import nn
@@ -9,7 +10,6 @@ from minillm.finetune.lora import LoRALinear, apply_lora
 from minillm.finetune.merge import merge_adapters
 from minillm.finetune.switch import activate
 
-peft = pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 

@@ -4,6 +4,7 @@ Adapters are not in this version of peft; test_adapter.py holds them to their fo
 does differently is named where it matters.
 """
 
+import peft
 import pytest
 import torch
 
@@ -19,9 +20,7 @@ from minillm.finetune import (
 from minillm.model import AttentionConfig, Decoder, DecoderConfig, FeedForwardConfig, NormConfig
 from minillm.model.hf import to_transformers
 
-peft = pytest.importorskip("peft")
-modeling_llama = pytest.importorskip("transformers.models.llama.modeling_llama")
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("wide")]
 
 P, V, D = 3, 50, 16
 CONFIG = DecoderConfig(
@@ -38,20 +37,6 @@ CONFIG = DecoderConfig(
 IDS = torch.randint(0, V, (2, 7), generator=torch.Generator().manual_seed(0))
 
 
-class Wide:
-    """torch, but float32 means float64: transformers' norms go through float32 otherwise."""
-
-    float32 = torch.float64
-
-    def __getattr__(self, name):
-        return getattr(torch, name)
-
-
-@pytest.fixture(autouse=True)
-def wide(monkeypatch):
-    monkeypatch.setattr(modeling_llama, "torch", Wide())
-
-
 HF = {"q": "self_attn.q_proj", "v": "self_attn.v_proj", "k": "self_attn.k_proj"}
 
 
@@ -64,7 +49,7 @@ def pair(config, **prompt):
     return model, peft.get_peft_model(other, prompt.pop("make")(**prompt)).double()
 
 
-def compare(mine, theirs, pairs):
+def assert_equal(mine, theirs, pairs):
     """Equal outputs, and equal gradients of each pair (ours, theirs, how theirs is laid out)."""
     y, z = mine(IDS), theirs(input_ids=IDS).logits[:, -IDS.shape[1] :]
     torch.testing.assert_close(y, z, rtol=1e-9, atol=1e-9)
@@ -103,7 +88,7 @@ def test_prompt_tuning():
     model, theirs = pair(CONFIG, make=peft.PromptTuningConfig, **prompt_settings())
     table = theirs.prompt_encoder["default"].embedding.weight
     mine = add_prompt(model, P, start=table.detach())
-    compare(mine, theirs, [(mine.source.embeddings, table, same)])
+    assert_equal(mine, theirs, [(mine.source.embeddings, table, same)])
 
 
 @pytest.mark.parametrize("encoder", ["mlp", "lstm"])
@@ -120,7 +105,7 @@ def test_p_tuning(encoder):
         mine.source.lstm.load_state_dict(other.lstm_head.state_dict())
         theirs_lstm = dict(other.lstm_head.named_parameters())
         pairs += [(p, theirs_lstm[n], same) for n, p in mine.source.lstm.named_parameters()]
-    compare(mine, theirs, [(mine.source.embeddings, other.embedding.weight, same), *pairs])
+    assert_equal(mine, theirs, [(mine.source.embeddings, other.embedding.weight, same), *pairs])
 
 
 def halves(flat):
@@ -139,7 +124,7 @@ def test_p_tuning_v2():
         (mine.source.keys, flat, lambda g: halves(g)[0]),
         (mine.source.values, flat, lambda g: halves(g)[1]),
     ]
-    compare(mine, theirs, pairs)
+    assert_equal(mine, theirs, pairs)
 
 
 def test_prefix_tuning_with_its_mlp():
@@ -152,7 +137,7 @@ def test_prefix_tuning_with_its_mlp():
     mine = add_prefix(model, P, start=other.embedding.weight.detach(), width=8)
     layers = [m for m in other.transform if isinstance(m, torch.nn.Linear)]
     pairs = linear_pairs([mine.source.inner, mine.source.out], layers)
-    compare(mine, theirs, [(mine.source.embeddings, other.embedding.weight, same), *pairs])
+    assert_equal(mine, theirs, [(mine.source.embeddings, other.embedding.weight, same), *pairs])
 
 
 def test_ia3():
@@ -172,7 +157,7 @@ def test_ia3():
                 factors.normal_(mean=1.0, std=0.3)
             copy_to(ours.factors, factors.flatten())
             pairs.append((ours.factors, factors, torch.flatten))
-    compare(mine, theirs, pairs)
+    assert_equal(mine, theirs, pairs)
     before = theirs(input_ids=IDS).logits
     torch.testing.assert_close(merge_ia3(mine)(IDS), before, rtol=1e-9, atol=1e-9)
 
@@ -214,7 +199,7 @@ def test_adalora_forward():
         pairs.append((ours.values, part.lora_E["default"], torch.flatten))
         pairs.append((ours.left, part.lora_B["default"], same))
         pairs.append((ours.right, part.lora_A["default"], same))
-    compare(mine, theirs, pairs)
+    assert_equal(mine, theirs, pairs)
 
 
 def test_adalora_cuts_the_same_triplets_through_a_whole_training():

@@ -4,10 +4,10 @@ import copy
 import json
 from dataclasses import replace
 
+import peft
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers.models.llama import modeling_llama
 
 from minillm.finetune.adapter_files import SETTINGS, TENSORS, load_adapter, save_adapter
 from minillm.finetune.lora import apply_lora
@@ -33,15 +33,6 @@ UNTIED = replace(TIED, tie_embeddings=False)
 IDS = torch.randint(0, 50, (2, 9), generator=torch.Generator().manual_seed(0))
 IDS[0, 3] = IDS[1, 1] = 7
 LEARNED = [7, 49]
-
-
-class Wide:
-    """torch, but float32 means float64: transformers' norms go through float32 otherwise."""
-
-    float32 = torch.float64
-
-    def __getattr__(self, name):
-        return getattr(torch, name)
 
 
 def pair(config=TIED, *, move=True, **options):
@@ -158,9 +149,7 @@ def test_files_there_and_back(tmp_path, config, naming):
 @torch.no_grad()
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("config", [TIED, UNTIED])
-def test_peft_reads_ours_and_we_read_theirs(tmp_path, monkeypatch, config):
-    peft = pytest.importorskip("peft")
-    monkeypatch.setattr(modeling_llama, "torch", Wide())
+def test_peft_reads_ours_and_we_read_theirs(tmp_path, wide, config):
     base, model = pair(config)
     save_adapter(model, tmp_path / "ours")
     theirs = peft.PeftModel.from_pretrained(to_transformers(base), tmp_path / "ours")
