@@ -410,7 +410,10 @@ for i in np.flatnonzero(done):
 errors = np.array([error for _, error in wrong.values()])
 print(f"{(errors > 0).sum()} of {len(errors)} guesses are too high,")
 print(f"by {np.median(errors):.1%} in the middle, {errors.max():.1%} at most")
-assert (errors > 0).mean() > 0.9
+for c in np.unique(grid.budget[done]):
+    middle = np.median(errors[grid.budget[list(wrong)] == c])
+    print(f"runs of {c:.1e} FLOPs: {middle:+.1%} in the middle")
+assert (errors > 0).mean() > 0.8
 
 # %% tags=["nbval-ignore-output", "label-extrapolate"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(5.6, 2.3), layout="tight")
@@ -442,8 +445,9 @@ alt += "cosine they bend away below it."
 show(fig, alt=alt)
 
 # %% [markdown]
-# **What you should see.** On the left the later points stay near the prolonged line. On the right they end below it, and so it is in nearly every run of the grid: while the
-# rate falls, the model settles, and the early steps know nothing of that. The end can be guessed from the beginning as long as *the schedule does not change*. Read backwards, it is a
+# **What you should see.** On the left the later points stay near the prolonged line. On the right they end below it, and so it is in most runs of the grid: while the
+# rate falls, the model settles, and the early steps know nothing of that. In the longest runs the guess is nearly right, for a bad reason, we think: a straight line has no floor, so
+# it errs the other way, more so the further a run has come, and the two errors cancel. The end can be guessed from the beginning as long as *the schedule does not change*. Read backwards, it is a
 # warning: the loss in the *middle* of a long cosine is worse than that of a run whose cosine ends there. Lesson 25b uses this.
 #
 # **Early stopping.** The same law gives a bound for small data: the run should not stop before the falling term is as small as the penalty.
