@@ -417,8 +417,6 @@ ways = {
 }
 for name, (a, low, high) in ways.items():
     print(f"{name:10} a = {a:.3f} ({low:.3f} to {high:.3f})")
-
-# %%
 a, low, high = ways["parabolas"]
 assert 0.2 < a < 0.9 and low < a < high
 claim("SCL-010", a, (low, high))
@@ -762,7 +760,7 @@ claim("SCL-041", falls[1] / falls[0])
 # A law is worth what it says about runs that were not made yet. So the law was fitted to the budgets up to 2.7e12, the loss of every larger
 # run was computed with an interval, and the file was committed (0aa157d). *Then* the runs were made, on two machines, up to twenty-seven times the largest budget of the fit.
 
-# %% tags=["nbval-ignore-output", "label-prediction"]
+# %% tags=["nbval-ignore-output"]
 told = read_prediction("isoflop_large")
 print(
     f"fitted on {len(told['fitted_on'])} runs up to {told['largest_budget']:.2e} FLOPs"
@@ -775,6 +773,8 @@ for one in told["predictions"]:
     inside.append(one["low"] <= made <= one["high"])
     by_budget.setdefault(one["arm"].split("_")[0], []).append(misses[-1])
     print(f"{one['arm']:14} predicted {said}, measured {made:.3f}")
+
+# %% tags=["nbval-ignore-output", "label-prediction"]
 print(f"{sum(inside)} of {len(inside)} inside;", end=" ")
 print(f"misses {min(misses):+.1%} to {max(misses):+.1%}")
 means = [np.mean(found) for found in by_budget.values()]
