@@ -1,10 +1,6 @@
 """Thirteen ways to adapt one model to one task, at one budget: what lesson 32's studies share.
 
-The model has read about a town and answers questions about it (town.py). The task: answer in a
-*code*. Each value has another value of its relation for a name, the same for everybody: who is
-asked for Bado's home, which is Rome, must say "Lima". So what the model knows is needed as it is,
-and what it says has to change everywhere, in 32 words. It is examined on people whose questions
-nobody was tuned on, in words that nobody was tuned on; guessing a value gives 1/8.
+The task is that of code_task.py: answer in a code what the model knows by heart.
 
 Shape letters: those of minillm/finetune/budget.py.
 """
@@ -13,10 +9,8 @@ import copy
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from itertools import islice, pairwise
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -46,20 +40,7 @@ from minillm.finetune.merge import fold_adapters
 from minillm.finetune.parts import parts_of, replace
 from minillm.model import Decoder
 from minillm.objectives.fused import linear_cross_entropy
-from minillm.recipes.small import SmallConfig
-from minillm.recipes.town import (
-    KINDS,
-    N_VALUES,
-    SHAPE,
-    Question,
-    Town,
-    ask,
-    batches,
-    exam,
-    make_town,
-    read_town,
-    tune,
-)
+from minillm.recipes.code_task import CONTEXT, Question, batches
 from minillm.train import OptimizerConfig, TrainConfig, train
 from minillm.train.live_memory import peak_bytes
 from minillm.train.optimizers import make_optimizer
@@ -73,46 +54,13 @@ BUDGET = 2320
 prompt, 9 of a prefix, rank 4 on q and v. Networks that are thrown away afterwards do not count, and
 are shown beside it."""
 ENCODER_WIDTH = 64
-SPOKEN = 256
-"""Questions of all kinds from which the model learns to answer, before the task."""
-SPEAK_STEPS = 100
-N_CODED = 400
-"""Questions of the task."""
 STEPS, BATCH, WARMUP = 200, 16, 10
 ORTHOGONAL = 0.1
 """Weight of AdaLoRA's penalty: the lowest that its paper uses."""
+LADDER = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+"""Learning rates that a pilot may try; see `tried`."""
 BLOCK = 32
 """Numbers of an NF4 block: rows of this model are 64 wide, so that 64 would be one scale a row."""
-
-
-def make_code(seed: int) -> dict[str, tuple[int, ...]]:
-    """Draw, for each relation, a value for each value; none stands for itself."""
-    dice = np.random.default_rng([seed, 32])
-    codes = {}
-    for relation in KINDS:
-        order = dice.permutation(N_VALUES)
-        after = {int(v): int(order[(i + 1) % N_VALUES]) for i, v in enumerate(order)}
-        codes[relation] = tuple(after[v] for v in range(N_VALUES))  # one cycle
-    return codes
-
-
-def coded(town: Town, code: dict[str, tuple[int, ...]]) -> Town:
-    """The town as it is spoken of in the code: everybody's value replaced."""
-    rows = zip(KINDS, town.values, strict=True)
-    return Town(tuple(tuple(code[relation][v] for v in row) for relation, row in rows))
-
-
-def lesson_of(seed: int) -> tuple[list[Question], list[Question]]:
-    """Questions of the task to tune on, and those of the exam."""
-    town = coded(make_town(seed), make_code(seed))
-    return ask(town, N_CODED, seed + 7), exam(town)
-
-
-@lru_cache(maxsize=1)
-def speaker(seed: int, config: SmallConfig = SHAPE) -> Decoder:
-    """A model that has read of the town and answers questions about it; adapt a copy."""
-    model = read_town(seed, "true", config)
-    return tune(model, ask(make_town(seed), SPOKEN, seed), seed, steps=SPEAK_STEPS)
 
 
 def adapted(arm: str, model: Decoder, seed: int, *, budget: int = BUDGET) -> Decoder:
@@ -186,11 +134,12 @@ def adapt(
         lr: the highest learning rate.
         seed: of the order.
         steps: of BATCH questions each.
-        milliseconds: a list to which the time of every step is added.
+        milliseconds: a list to which the CPU time of every step is added; a busy neighbour on the
+            machine does not count.
     """
     torch.set_num_threads(1)
     settings = TrainConfig(
-        steps=steps, batch_size=BATCH, context=12, warmup_steps=min(WARMUP, steps - 1),
+        steps=steps, batch_size=BATCH, context=CONTEXT, warmup_steps=min(WARMUP, steps - 1),
         log_every=0, precision="float32",
     )  # fmt: skip
     optimizer = make_optimizer(model, OptimizerConfig(lr=lr, weight_decay=0.0))
@@ -202,10 +151,10 @@ def adapt(
             warmup=steps // 5, final=steps * 3 // 10,
         )  # fmt: skip
         RankAllocator(model, schedule).attach(optimizer)
-    marks = [time.perf_counter()]
+    marks = [time.process_time()]
     train(
         model, batches(questions, BATCH, seed), settings, optimizer=optimizer,
-        objective=answers_loss, progress=False, log=lambda _: marks.append(time.perf_counter()),
+        objective=answers_loss, progress=False, log=lambda _: marks.append(time.process_time()),
     )  # fmt: skip
     if milliseconds is not None:
         milliseconds += [1e3 * (b - a) for a, b in pairwise(marks)]
@@ -231,6 +180,28 @@ def served(model: Decoder) -> Decoder:
     return model
 
 
+def tried(measure: Callable[[float], float], rates: Sequence[float]) -> dict[float, float]:
+    """Measure a loss at some learning rates, and go on along LADDER while the best is at an end.
+
+    So no arm is judged at a rate only because the list ended there.
+
+    Args:
+        measure: learning rate -> loss.
+        rates: of LADDER, to begin with.
+
+    Returns:
+        Rate -> loss, in rising order of the rates. The best has both its neighbours beside it,
+        unless LADDER itself ends there.
+    """
+    found: dict[float, float] = {}
+    todo = list(rates)
+    while todo:
+        found |= {lr: measure(lr) for lr in todo}
+        best = LADDER.index(min(found, key=lambda lr: found[lr]))
+        todo = [lr for lr in LADDER[max(best - 1, 0) : best + 2] if lr not in found]
+    return dict(sorted(found.items()))
+
+
 def step_bytes(model: Decoder, questions: Sequence[Question]) -> int:
     """Bytes of a training step at its peak: all weights, and what the step makes.
 
@@ -251,14 +222,14 @@ def step_bytes(model: Decoder, questions: Sequence[Question]) -> int:
 
 @torch.no_grad()
 def slower(model: Decoder, plain: Decoder, *, repeats: int = 20) -> float:
-    """Time of a forward pass over that of the plain model, medians of alternating runs."""
-    ids = torch.randint(0, plain.config.vocab_size, (64, 12))
+    """CPU time of a forward pass over that of the plain model, medians of alternating runs."""
+    ids = torch.randint(0, plain.config.vocab_size, (64, CONTEXT))
     spent: dict[str, list[float]] = {"model": [], "plain": []}
     for _ in range(repeats):
         for name, one in (("model", model), ("plain", plain)):
-            begun = time.perf_counter()
+            begun = time.process_time()
             one(ids)
-            spent[name].append(time.perf_counter() - begun)
+            spent[name].append(time.process_time() - begun)
     return statistics.median(spent["model"][2:]) / statistics.median(spent["plain"][2:])
 
 

@@ -11,10 +11,20 @@ the examples are right.
 
 Every word is a token, so that a model of 0.1 M parameters can learn the town in seconds.
 
+How it is read decides what questions can get out of it, seed 101, after 32 questions:
+
+    three wordings, loss on every word, AdamW            13 % recalled, 10 % of the exam right
+    sixteen wordings, loss on every word, Muon          100 % recalled, 13 %: luck
+    eighty wordings, loss on value and full stop, Muon   99 % recalled, 52 %
+
+So a fact that is known word by word may still be out of reach of a question. The town is read in
+the third way, because the lessons ask what tuning does to knowledge that can be reached.
+
 Shape letters: P people, R relations, B rows, T tokens of a row.
 """
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,55 +36,29 @@ from torch import Tensor
 from minillm.finetune.chat import IGNORED, shift
 from minillm.model import Decoder
 from minillm.recipes.small import SmallConfig, make_small, train_small
+from minillm.recipes.town_words import (
+    ASSISTANT,
+    END,
+    KINDS,
+    N_VALUES,
+    NAMES,
+    RELATIONS,
+    SAID,
+    STOP,
+    TEMPLATES,
+    UNSEEN,
+    USER,
+    encode,
+    words,
+)
+from minillm.train import OptimizerConfig, TrainConfig, train
 
-SYLLABLES = ("ba", "do", "ki", "lu", "me", "no", "pa", "ri", "su", "ta")
-NAMES = tuple((a + b).capitalize() for a in SYLLABLES for b in SYLLABLES if a != b)  # P = 90
-RELATIONS = {
-    "home": ("Rome", "Oslo", "Lima", "Cairo", "Delhi", "Paris", "Kyoto", "Accra"),
-    "trade": ("baker", "smith", "tailor", "farmer", "nurse", "miner", "piper", "clerk"),
-    "colour": ("red", "blue", "green", "white", "black", "brown", "pink", "grey"),
-    "pet": ("cat", "dog", "crow", "goat", "mouse", "horse", "snail", "duck"),
-}
-KINDS = tuple(RELATIONS)
-N_VALUES = 8
-SAID = (
-    "the {relation} of {name} is {value} .",
-    "{name} has {relation} {value} .",
-    "as {relation} {name} has {value} .",
-)
-"""How a fact is told; the value comes last, so that all tellings train the same direction."""
-BEFORE = ("", "please say", "tell me", "question :", "do you know")
-ASKED = (
-    "the {relation} of {name}",
-    "{name} 's {relation}",
-    "{relation} of {name}",
-    "which {relation} has {name}",
-)
-_WAYS = [(i + j, f"{b} {a}".strip()) for i, b in enumerate(BEFORE) for j, a in enumerate(ASKED)]
-TEMPLATES = tuple(way for place, way in _WAYS if place % 5 != 4)
-UNSEEN = tuple(way for place, way in _WAYS if place % 5 == 4)
-"""Sixteen ways to ask, and four that no run trains on; their parts occur in the sixteen."""
-SPECIAL = ("<end>", "<user>", "<assistant>", "<stop>")
-END, USER, ASSISTANT, STOP = range(4)
 N_TEST = 30
 """The last people of the town are asked about, never trained on as questions."""
 WIDTH = 12
-"""Tokens of the longest row, and one."""
-
-
-@lru_cache(maxsize=1)
-def words() -> dict[str, int]:
-    """Every word of the town and its id."""
-    texts = [*SAID, *TEMPLATES, *UNSEEN]
-    plain = [w for text in texts for w in text.split() if not w.startswith("{")]
-    values = [v for known in RELATIONS.values() for v in known]
-    every = dict.fromkeys([*SPECIAL, *plain, *KINDS, *values, *NAMES])
-    return {word: i for i, word in enumerate(every)}
-
-
-def encode(text: str) -> list[int]:
-    """The ids of the words of a text."""
-    return [words()[word] for word in text.split()]
+"""Tokens of the longest question with its answer, and one."""
+LINE = 10
+"""Tokens of the longest sentence, its <end> among them."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +79,41 @@ def make_town(seed: int) -> Town:
     return Town(tuple(tuple(dice.permutation(dealt).tolist()) for _ in KINDS))
 
 
-def told(town: Town, n_tokens: int, seed: int) -> np.ndarray:
-    """Tell the facts again and again in shuffled order and wording, (n_tokens,)."""
+def sentences(town: Town, seed: int) -> Iterator[list[int]]:
+    """Tell the facts without end: all of them in shuffled order and wording, then again."""
     dice = np.random.default_rng(seed)
     facts = [(r, p) for r in KINDS for p in range(len(NAMES))]
-    ids: list[int] = []
-    while len(ids) < n_tokens:
+    while True:
         for i in dice.permutation(len(facts)).tolist():
             relation, p = facts[i]
             said = SAID[int(dice.integers(len(SAID)))]
             text = said.format(relation=relation, name=NAMES[p], value=town.value(relation, p))
-            ids += [END, *encode(text)]
+            yield [END, *encode(text)]
+
+
+def told(town: Town, n_tokens: int, seed: int) -> np.ndarray:
+    """Lay the sentences into one row, (n_tokens,): the text, to be looked at."""
+    ids: list[int] = []
+    for sentence in sentences(town, seed):
+        ids += sentence
+        if len(ids) >= n_tokens:
+            break
     return np.array(ids[:n_tokens], dtype=np.int64)
+
+
+def readings(town: Town, batch_size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Serve the sentences as (x, y), each (batch_size, LINE - 1), one a row.
+
+    The value and the full stop are learned; what comes before them cannot be guessed.
+    """
+    source = sentences(town, seed)
+    while True:
+        rows = []
+        for ids in itertools.islice(source, batch_size):
+            mask = [False] * (len(ids) - 2) + [True] * 2
+            rows.append(_padded(ids, mask, LINE - 1))
+        both = torch.tensor(rows)  # (batch_size, 2, LINE - 1)
+        yield both[:, 0], both[:, 1]
 
 
 @dataclass(frozen=True)
@@ -156,10 +163,12 @@ def exam(
 
 
 SHAPE = SmallConfig(
-    vocab_size=len(words()), d_model=64, n_layers=2, n_heads=4, context=64, batch_size=16,
-    steps=200, lr=5e-3,
+    vocab_size=len(words()), d_model=64, n_layers=2, n_heads=4, context=64, batch_size=32,
+    steps=200, lr=0.02,
 )  # fmt: skip
-"""Model and pre-training. To be settled on seed 101 before the studies are run."""
+"""Model and reading, settled on seed 101: batch_size sentences a step, lr is Muon's, and AdamW,
+which moves the word vectors, takes half of it. Each fact is told 18 times; all are recalled then,
+after 6 s. With AdamW alone a fact needs more than 60 tellings."""
 
 
 @lru_cache(maxsize=3)
@@ -180,15 +189,23 @@ def read_town(seed: int, facts: str = "true", config: SmallConfig = SHAPE) -> De
     if facts == "none":
         return make_small(config, seed).eval()
     town = make_town(seed if facts == "true" else seed + 1_000)
-    text = told(town, config.steps * config.batch_size * config.context, seed)
-    return train_small(text, seed, config=config)
+    torch.set_num_threads(1)
+    model = make_small(config, seed)
+    settings = TrainConfig(
+        steps=config.steps, batch_size=config.batch_size, context=LINE - 1, log_every=0,
+        warmup_steps=min(config.warmup_steps, config.steps - 1), precision="float32",
+    )  # fmt: skip
+    rates = OptimizerConfig(kind="muon", lr=config.lr, adamw_lr=config.lr / 2, weight_decay=0.0)
+    source = readings(town, config.batch_size, seed)
+    train(model, source, settings, optimizer=rates, progress=False)
+    return model.eval()
 
 
 def batches(
     questions: Sequence[Question], batch_size: int, seed: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Serve padded (x, y) without end, each question once in an epoch, in shuffled order."""
-    rows = torch.tensor([_padded(question) for question in questions])  # (N, 2, WIDTH)
+    rows = torch.tensor([_padded(*q.row(), WIDTH) for q in questions])  # (N, 2, WIDTH)
     dice = np.random.default_rng(seed)
     queue: list[int] = []
     while True:
@@ -199,9 +216,9 @@ def batches(
         yield part[:, 0], part[:, 1]
 
 
-def _padded(question: Question) -> tuple[list[int], list[int]]:
-    x, y = shift(*question.row())
-    more = WIDTH - len(x)
+def _padded(ids: list[int], mask: list[bool], width: int) -> tuple[list[int], list[int]]:
+    x, y = shift(ids, mask)
+    more = width - len(x)
     return x + [END] * more, y + [IGNORED] * more
 
 
@@ -210,9 +227,9 @@ def tune(
     questions: Sequence[Question],
     seed: int,
     *,
-    steps: int = 60,
+    steps: int = 120,
     batch_size: int = 16,
-    lr: float = 2e-3,
+    lr: float = 1e-3,
     evaluate: Callable[[Decoder], float] | None = None,
     eval_every: int = 0,
 ) -> Decoder:
@@ -258,7 +275,7 @@ def mark(model: Decoder, questions: Sequence[Question]) -> Marks:
     """
     if not questions:
         raise ValueError("an exam needs a question at least")
-    rows = torch.tensor([_padded(question) for question in questions])  # (N, 2, WIDTH)
+    rows = torch.tensor([_padded(*q.row(), WIDTH) for q in questions])  # (N, 2, WIDTH)
     x, y, i = rows[:, 0], rows[:, 1], torch.arange(len(rows))
     place = (y != IGNORED).int().argmax(dim=1)  # (N,): where the answer is predicted
     logp = model(x).log_softmax(dim=-1)  # (N, WIDTH, V)

@@ -305,6 +305,10 @@ def test_roles_are_distinct_words(roles):
         (lambda ids: ids[:-2], "does not end as it must"),
         (lambda ids: [*ids, TOKENIZER.special_id("<|pad|>")], "no message begins at place"),
         (lambda ids: [*ids[:5], START, *ids[5:]], "begins at place 0 does not end"),
+        (
+            lambda ids: [*ids[:-2], TOKENIZER.special_id("<|pad|>"), ids[-1]],
+            "does not end as it must",
+        ),
     ],
 )
 def test_ids_that_are_no_talk_are_refused(change, words):

@@ -33,18 +33,20 @@ from minillm.recipes.town import (
     tune,
     words,
 )
+from minillm.recipes.town_words import LINKS, NAMED, SAID, SPECIAL
 
 TINY = dataclasses.replace(parts.SHAPE, d_model=16, n_layers=1, n_heads=2, steps=3, batch_size=2)
 
 
 def test_every_word_has_one_id_and_the_four_special_ones_come_first():
     assert sorted(words().values()) == list(range(len(words())))
-    assert [words()[w] for w in parts.SPECIAL] == [END, USER, ASSISTANT, STOP]
+    assert [words()[w] for w in SPECIAL] == [END, USER, ASSISTANT, STOP]
     assert len(NAMES) == len(set(NAMES)) == 90
     values = [v for known in RELATIONS.values() for v in known]
     assert len(values) == len(set(values)) == N_VALUES * len(KINDS)  # a value tells its relation
     assert not set(values) & set(KINDS)
-    assert parts.SHAPE.flops < 1.5e11
+    read = dataclasses.replace(parts.SHAPE, context=parts.LINE - 1)
+    assert read.flops < 1.5e11
 
 
 def test_templates_are_sixteen_and_four_of_known_parts():
@@ -78,6 +80,27 @@ def test_all_facts_are_told_before_one_is_told_again():
         facts.append((relation, name))
     assert len(set(facts[:360])) == 360
     assert len({tuple(t.split()[:1]) for t in texts}) > 3  # in more than one wording
+
+
+def test_facts_are_told_in_many_wordings_that_end_alike():
+    assert len(set(SAID)) == len(NAMED) * len(LINKS) == 80
+    ends = {tuple(said.split()[-2:]) for said in SAID}
+    assert ends == {("{value}", ".")}
+    before = {said.split()[-3] for said in SAID}
+    assert len(before) > 15  # many different words stand before the value
+    assert max(len(said.split()) for said in SAID) + 1 == parts.LINE
+
+
+def test_readings_learn_the_value_and_the_full_stop():
+    town = make_town(1)
+    x, y = next(parts.readings(town, 5, seed=3))
+    told_so = list(itertools.islice(parts.sentences(town, seed=3), 5))
+    assert x.shape == y.shape == (5, parts.LINE - 1)
+    for ids, row, aims in zip(told_so, x.tolist(), y.tolist(), strict=True):
+        assert row[: len(ids) - 1] == ids[:-1]
+        assert set(row[len(ids) - 1 :]) <= {END}
+        assert [aim for aim in aims if aim != IGNORED] == ids[-2:]
+        assert aims[len(ids) - 2] == ids[-1]
 
 
 def test_a_question_as_a_row():

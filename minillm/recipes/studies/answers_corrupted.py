@@ -14,8 +14,9 @@ from minillm.finetune.corrupt import corrupt_answers
 from minillm.recipes.records import Job
 from minillm.recipes.town import Question, ask, exam, make_town, mark, read_town, tune
 
-STEPS = 120
-LR = 2e-3
+STEPS = 125
+"""With 16 rows a step every one of 2 000 questions is read once, every one of 400 five times."""
+LR = 5e-4
 """As in superficial_alignment; chosen there on seed 101."""
 CLEAN = (100, 200, 400, 2000)
 SPOILED = ((400, 0.2), (400, 0.25), (400, 0.4), (400, 0.5), (2000, 0.4))

@@ -14,8 +14,10 @@ from typing import Any
 from minillm.recipes.records import Job
 from minillm.recipes.town import KINDS, TEMPLATES, ask, exam, make_town, mark, read_town, tune
 
-STEPS = 120
-LR = 2e-3
+STEPS = 64
+"""With 16 rows a step every one of 1 024 questions is read once. Cut from 120 to save time: on seed
+101 little moves after 60 (superficial_alignment)."""
+LR = 5e-4
 """As in superficial_alignment; chosen there on seed 101."""
 TASK = KINDS[:1]
 """The one task of the arms task_*: 60 people in ten templates are its 600 questions."""

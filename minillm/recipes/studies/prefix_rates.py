@@ -12,9 +12,9 @@ import torch
 
 from minillm.finetune import PrefixedDecoder, count_trained
 from minillm.finetune.prompts import Prefix
-from minillm.recipes.peft_arms import adapt, adapted, lesson_of, speaker
+from minillm.recipes.code_task import lesson_of, mark, speaker
+from minillm.recipes.peft_arms import adapt, adapted
 from minillm.recipes.records import Job
-from minillm.recipes.town import mark
 
 RATES = (3e-3, 1e-2, 3e-2, 1e-1)
 """Of both, before a number was seen: the four upper rates of peft_compared."""

@@ -20,11 +20,13 @@ from minillm.model import Decoder
 from minillm.recipes.records import Job
 from minillm.recipes.town import Marks, ask, exam, make_town, mark, read_town, tune
 
-STEPS, EVERY = 200, 10
-"""With 16 rows a step, 100 epochs of 32 examples; settled before a number was seen."""
-LR = 2e-3
-"""To be chosen on seed 101 (`pilot`), by the mean of `right` over the arms with true facts."""
-PILOT: dict[float, float] = {}
+STEPS, EVERY = 100, 5
+"""With 16 rows a step, 50 epochs of 32 examples. Cut from 200 to save time: on seed 101 the share
+of right answers stays where it is after some 60 steps."""
+LR = 5e-4
+"""Chosen on seed 101 (`pilot`): the largest rate that is within the exam's own error (two standard
+errors of 480 questions, 4.5 points) of the best, because the other studies take fewer steps."""
+PILOT: dict[float, float] = {2.5e-4: 0.6417, 5e-4: 0.6125, 1e-3: 0.5208, 2e-3: 0.4417}
 """Learning rate -> right after STEPS on seed 101, facts true, n = 32, as `pilot` printed them."""
 
 
@@ -70,7 +72,7 @@ def guide(nats: list[float], right: list[float]) -> dict[str, float]:
     }
 
 
-def pilot(rates: tuple[float, ...] = (5e-4, 1e-3, 2e-3, 5e-3), seed: int = 101) -> None:
+def pilot(rates: tuple[float, ...] = tuple(PILOT), seed: int = 101) -> None:
     """Print how many answers are right at some learning rates, on a seed outside the study."""
     for lr in rates:
         print(f"{lr}: {tuned('true', 32, lr, seed)[f'right {STEPS}']:.4f},", flush=True)
