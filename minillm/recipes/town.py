@@ -168,7 +168,7 @@ SHAPE = SmallConfig(
 )  # fmt: skip
 """Model and reading, settled on seed 101: batch_size sentences a step, lr is Muon's, and AdamW,
 which moves the word vectors, takes half of it. Each fact is told 18 times; all are recalled then,
-after 6 s. With AdamW alone a fact needs more than 60 tellings."""
+after 6 s. With AdamW alone 53 tellings left a quarter of them unlearned."""
 
 
 @lru_cache(maxsize=3)

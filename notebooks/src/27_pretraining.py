@@ -916,4 +916,4 @@ check(needed, by_search, [(1, 0.8), (15, 0.8), (15, 0.5), (2, 0.25), (40, 0.99)]
 # - Touvron et al. 2023, *LLaMA*, [arXiv:2302.13971](https://arxiv.org/abs/2302.13971): the shape.
 # - Wilson 1927, *Probable inference, the law of succession, and statistical inference*, JASA 22: the interval of a share.
 #
-# **Next:** 28 Instructions (in preparation): the base model learns to answer.
+# **Next:** [28 Instructions](28_instructions.ipynb): the base model learns to answer.

@@ -72,7 +72,7 @@ END, PAD, BEGIN = map(
 # **Predict, then run.** We give the base model a short story and a question about it, framed as a talk. It has never seen such a frame. What
 # will it do?
 #
-# <details><summary>Answer</summary>It goes on writing: a piece of a story, or an answer in the form it has read. If it ends at all, then with
+# <details><summary>Answer</summary>It goes on writing: a piece of a story, or a question and an answer of its own, in a form that it has read. If it ends at all, then with
 # &lt;|endoftext|&gt;, as its stories did. Our end token it has never seen.</details>
 
 
@@ -295,8 +295,7 @@ claim("PAK-008", slope[y[0] < 0].max().item())
 assert (slope[y[0] >= 0] > 0).all()
 
 # %% [markdown]
-# (Inside the model the questions do get a gradient, through attention: they are read differently so that the answer comes out right. Only their own
-# prediction is not learned.)
+# (Inside the model the questions do get a gradient, through attention. Only their own prediction is not learned.)
 #
 # **A batch without answers.** A long question, cut off at the context, leaves a row in which nothing is learned. Torch's mean over zero
 # targets is not a number, and one such batch ends a run. The package returns 0:
@@ -380,8 +379,8 @@ for name, scores in judged.items():
 assert judged["tuned"].ended.value > max(0.8, judged["base"].ended.value)
 
 # %% [markdown]
-# Every answer ends now. (The base model ends texts, with &lt;|endoftext|&gt;, which `ended` counts as well.) And it has the form that was asked for: two names for "who", happy
-# or sad for an ending. Whether it is *right* is another matter: from some hundred talks a model learns how to answer, not to read more closely. Lesson 30 takes this apart.
+# Every answer ends now. (The base model ends texts, with &lt;|endoftext|&gt;, which `ended` counts as well.) And it has the form that was asked for: happy
+# or sad for an ending, yes or no, a sentence for a translation. Whether it is *right* is another matter: from some hundred talks a model learns how to answer, not to read more closely. Lesson 30 takes this apart.
 #
 # **Stopping is learned.** For each answer of the test stories we ask the model at every place: does it end here? The places are counted
 # from the true end backwards.
@@ -556,7 +555,7 @@ for a in "BC":
     print(a, *(f"{s} {w[s][a]}" for s in w), sep="   ")
 
 # %% [markdown]
-# "In the packed row later turns weigh more", says the article, "which is reasonable, since openings are alike". Under its formula the *last* turn gains
+# Later turns weigh more in the packed row, says the article, and rightly so, since openings are alike. Under its formula the *last* turn gains
 # and the middle one *loses*. Under its samples both lose, and the conclusion is the opposite.
 #
 # Now the same on a model. Each scheme's loss of the batch is computed as it stands, and its gradient is written as a sum of the three gradients of
@@ -586,7 +585,7 @@ got = gradient(exact, weighted_loss(exact, x3, y3, tw))
 assert (got - sum(c * g for c, g in zip(chosen, each))).abs().max() < 1e-6
 
 # %% [markdown]
-# **Mean or sum?** The article adds that packing averages over turns where splitting sums, "like a larger learning rate". Three steps on three samples
+# **Mean or sum?** The article adds that packing averages over turns where splitting sums, as if the learning rate were larger. Three steps on three samples
 # do move three times as far as one step on their mean. With plain gradient descent, that is. Adam divides by the size of the
 # gradient (lesson 20): a constant factor cancels.
 
@@ -688,7 +687,7 @@ assert 0.2 < of_one[5] < 0.4 and 0.7 < of_one[15] < 1.1
 # %% [markdown]
 # The paper reports large gains in how answers are *liked* (AlpacaEval), and none on tests of knowledge.
 #
-# **Greetings.** "Openings are alike, so they should weigh less", says the article. Here every talk begins with a greeting that has always the same answer. It can count
+# **Greetings.** Openings are alike, so they should weigh less, says the article. Here every talk begins with a greeting that has always the same answer. It can count
 # token by token, or as half of the loss (each answer weighs the same), or not at all.
 #
 # **Predict, then run.** Which of the differences below are clear of zero?
@@ -702,9 +701,8 @@ compared = {
     "greeting": ("nats", ("turns_answers", "turns_last"), "turns_tokens"),
 }
 for title, (what, arms, against) in compared.items():
-    print(
-        f"{title}: {what} minus {study.mean(against, what).value:.2f} of {against}"
-    )
+    level = study.mean(against, what).value
+    print(f"{title}: {what}, minus {against} ({level:.2f})")
     for arm in arms:
         d = study.difference(arm, against, what)
         print(f"  {arm:14}{d.value:6.2f} [{d.low:5.2f}, {d.high:5.2f}]")
@@ -1034,4 +1032,4 @@ check(what_is_wrong, by_table, cases)
 #
 # ## Next
 #
-# 29 Self-instruct (in preparation): where do instructions come from if nobody writes them?
+# [29 Self-instruct](29_self_instruct.ipynb): where do instructions come from if nobody writes them?

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # 29 Self-Instruct: can a model write its own lessons?
 #
-# 75 min · CPU · 40 s · 1 GB · needs [28 Instructions](28_instructions.ipynb) · code: `minillm/finetune/self_instruct.py`,
+# 75 min · CPU · 20 s · 1 GB · needs [28 Instructions](28_instructions.ipynb) · code: `minillm/finetune/self_instruct.py`,
 # `instruct_*.py`, `minillm/evaluate/overlap.py`
 #
 # Lesson 28 turned talks into training. Where do the talks come from? People are slow and dear. **Self-Instruct** (自我指令, Wang et al. 2022) asks the
@@ -70,7 +70,7 @@ folder = Path(tempfile.mkdtemp())
 # need no input. *Classification* (分类) is a task whose output is one of a few labels.
 
 # %% tags=["label-seeds"]
-for task in (seeds[1], seeds[6], seeds[121], seeds[139]):
+for task in (seeds[1], seeds[121], seeds[139]):
     kind = "classification" if task.is_classification else "generation"
     print(f"{kind}: {task.instruction!r}")
     print(f"    in  {task.input!r}\n    out {task.output!r}")
@@ -326,7 +326,7 @@ print(instruct_prompts.output_first_prompt("Is it day or night?", [flag]))
 # has the faults of a real model at rates that we set. Here it prefers inputs of the first label in 9 of 10 cases, *because we said so*. What is measured
 # is whether the order of writing undoes it.
 
-# %%
+# %% tags=["label-entropy"]
 text = "Tell me whether the number is odd or even."
 entropies = {"input": [], "output": []}
 for seed in range(1, 6):
@@ -529,7 +529,8 @@ claim("SIN-014", slower.value, slower, unit="calls an instruction")
 # This rule has a history that you should know. It was first written for the first 60 instructions. But at 0.7 the toy ran dry at about 50; what there was
 # said 0.29 with the filter and 0.33 without, the wrong way round; and the rule was rewritten for 40. **A rule that changes after a look at its number is no
 # rule.** So it says 60 again, and the toy got 24 skills more (wordings only: step 1 needs no more). They were accepted for one reason, that 60 come at 0.7;
-# their distinct-2 was not looked at before the claim was run. Both toys are shown.
+# their distinct-2 was not looked at before the claim was run. The first toy is shown, too. Below: threshold,
+# distinct-2; the line under each block names its toy.
 
 # %%
 FRAMES = """\
@@ -577,34 +578,32 @@ random.Random(0).shuffle(wide)  # the first skills are the commonest
 effects = {}
 toys = {
     "32 skills": (wide, 60, 0.2),
-    "8 skills": (SKILLS, 40, 0.2),
     "8 skills, no copies": (SKILLS, 40, 0.0),
+    "8 skills": (SKILLS, 40, 0.2),
 }
 for name, (skills, n, copies) in toys.items():
     varied = {}
     for t in (0.5, 0.7, 0.9, 1.0):
-        runs = [
-            grow(k, n, t, 80, unclean=0.1, copies=copies, skills=skills)
-            for k in range(1, 6)
-        ]
+        faults = {"unclean": 0.1, "copies": copies, "skills": skills}
+        runs = [grow(k, n, t, 80, **faults) for k in range(1, 6)]
         pools = [[k["instruction"] for r in run for k in r["kept"]] for run in runs]
         varied[t] = [distinct(pool[:n]) for pool in pools]
         size = min(n, min(map(len, pools)))
         calls = np.mean([growth(run)[-1].calls for run in runs])
-        mean = np.mean(varied[t])
-        print(
-            f"{name}, {t}: first {size}, distinct-2 {mean:.2f}, calls {calls:.0f}"
-        )
+        said = f"{np.mean(varied[t]):.2f} (first {size}, {calls:.0f} calls)"
+        print(f"  {t}: {said}", end="\n" if t in (0.7, 1.0) else ";")
     effects[name] = paired_difference(varied[0.7], varied[1.0])
     print(f"{name}, 0.7 minus no threshold: {effects[name]}")
+copied = [sum(is_right(x, "", "") is None for x in pool[:40]) for pool in pools]
+print("8 skills, no threshold: copies of seeds among the first 40", copied)
 claim("SIN-004", effects["32 skills"].value, effects["32 skills"])
 assert effects["8 skills"].low < 0 < effects["8 skills"].high
-assert effects["8 skills, no copies"].low > 0
+assert effects["8 skills, no copies"].low > 0 and min(copied) > 0
 
 # %% [markdown]
-# With 32 skills the filter brings variety: new things take the place of repetitions. With eight the interval holds zero, and the mean has the wrong
-# sign. Why? Without a filter up to eleven of the forty are seeds with one word changed, and people's sentences are more varied than the toy's. Take
-# the copies away (third block), and the filter helps again. **Distinct-2 cannot tell variety from theft.** At 0.5 all toys run dry early; their
+# With 32 skills the filter brings variety: new things take the place of repetitions. With eight (last block) the interval holds zero, and the mean has the wrong
+# sign. Why? Without a filter some of the forty are seeds with one word changed, and people's sentences are more varied than the toy's. Let the toy not
+# copy (middle block), and the filter helps again. **Distinct-2 cannot tell variety from theft.** At 0.5 all toys run dry early; their
 # distinct-2, of fewer instructions, must not be compared.
 #
 # Whether more varied *words* make a better model is another question, and lesson 30's.
@@ -653,15 +652,15 @@ assert len(own.tasks) <= 2
 # %% [markdown]
 # That is the documentation of libraries: there a numbered list is a list of arguments. The filters keep many of the lines, since their form is that of sentences. Then it ends: asked
 # whether a line is classification, the model says neither yes nor no, and asked for an instance it never writes "Output:". **Self-Instruct draws out what pre-training has
-# put in**, and here nothing was put in. The paper's generator was GPT-3 with 175 billion parameters, which had read the lists of half the web.
+# put in**, and here nothing was put in. The paper's generator was GPT-3 with 175 billion parameters, and it had read many a list of tasks.
 #
 # So we help it, with form alone: 40 steps on the pipeline's own three prompts, written out from the seeds (`taught` in the study `self_instruct_gain`). From recorded runs:
 
 # %% tags=["label-taught"]
 results = read_results("self_instruct_gain")
-for line in results.values("own", "lines")[0][:4]:
+for line in results.values("own", "lines")[0][:3]:
     print("kept:", line)
-for instruction, given, output in results.values("own", "samples")[0][:3]:
+for instruction, given, output in results.values("own", "samples")[1][:2]:
     print(f"\n{instruction}\n    {given!r}\n    -> {output!r}")
 
 # %% tags=["label-owngrowth"]
@@ -685,7 +684,7 @@ show(fig, alt=alt)
 
 # %% [markdown]
 # **What you should see.** Left: both stay below the line. Right: the toy's curve bends, `own` goes straight up: hardly anything is dropped, for two garbled sentences
-# are never alike. **Novelty is cheap for one who talks nonsense**: neither the histogram nor the filters see a difference.
+# are seldom alike. **Novelty is cheap for one who talks nonsense**: neither the histogram nor the filters see a difference.
 #
 # ## 7 Does it help? (8 min)
 #
@@ -725,7 +724,7 @@ for ax, (name, label) in zip(axes, names.items()):
     ax.set(xlabel=label, yticks=range(len(arms)), yticklabels=arms)
 axes[0].invert_yaxis()
 axes[0].set_xlim(-0.05, 1.05)
-alt = "Five arms, three measures with intervals. All tuned models end their "
+alt = "Five arms, three measures with intervals. Tuned models mostly end their "
 alt += "answers, the base never. The loss on people's tasks falls with seeds "
 alt += "and own, and rises with alone. On the toy's skills toy has the lowest."
 show(fig, alt=alt)
@@ -749,7 +748,7 @@ for control in ("fewer", "shuffled"):
     )
     gains[control] = paired_difference(*both)
     print(f"own minus {control}, nats people: {gains[control]}")
-assert gains["own", "seeds", "nats people"].high < 0 < gains["fewer"].high
+assert gains["own", "seeds", "nats people"].high < 0 < gains["fewer"].value
 
 # %% [markdown]
 # Over the base model the gain is large: most answers end, and the loss falls by more than a nat and a half. But `seeds` has nearly all of it. What do the generated tasks add? `own` minus
@@ -757,8 +756,8 @@ assert gains["own", "seeds", "nats people"].high < 0 < gains["fewer"].high
 #
 # Before you believe it, ask what else differs. In equal steps `own` reads each seed 2.5 times, `seeds` 3.5 times, and repetition costs (lesson 26). So two controls were
 # recorded after that was seen: `fewer` reads the seeds alone, as often as `own` does; `shuffled` adds 45 seeds with the answers of other seeds, wrong, but people's words.
-# Against `fewer` nothing of the gain is left. Against `shuffled` some is: a wrong answer to a real question does more harm than a wrong answer to a question that nobody asks. So the
-# gain of `own` over `seeds` is that of reading 113 tasks less often. (The two controls were chosen after the first numbers were seen; their comparison was fixed before they ran.)
+# Against `fewer` the sign turns: the gain was that of reading 113 tasks less often, and the generated ones, if anything, cost something. Against `shuffled` a gain is left: a wrong answer
+# to a real question does more harm than a wrong answer to a question that nobody asks. (The controls were chosen after the first numbers were seen; their comparison was fixed before they ran.)
 
 # %% tags=["label-why"]
 reasons = {
@@ -770,15 +769,16 @@ print(f"{'':34}{'taught':>8}{'as it is':>10}")
 for name, label in reasons.items():
     own_share = results.mean("own", name).value
     raw_share = results.mean("base", f"raw {name}").value
-    print(f"{label:34}{own_share:8.0%}{raw_share:10.0%}")
+    raw_text = "no output" if name == "different outputs" else f"{raw_share:.0%}"
+    print(f"{label:34}{own_share:8.0%}{raw_text:>10}")
 words = results.difference("toy", "seeds", "right word")
 print("toy minus seeds, words right:", words)
 assert results.mean("own", "teacher").value < 0.05 and words.low > 0
 raw_tasks = results.values("base", "raw generated")
-print("tasks that the base model makes as it is, by seed:", raw_tasks)
+print("tasks of the base model as it is, all seeds:", int(sum(raw_tasks)))
 
 # %% [markdown]
-# Nine in ten of the lines *begin* like an instruction; that much form was learned. Of the outputs fewer than half are different: one sentence about the weather answers everything, and the
+# Nine in ten of the lines *begin* like an instruction; that much form was learned. Of the outputs fewer than half are different: a few sentences answer everything, and the
 # rule against contradictions looks only within a task. And where the truth is known, in the very prompt in which it made its instances, the generator is right in no case at all. **A
 # teacher that knows no more than the pupil can teach the form only**, and `alone` shows both halves of that: its answers end, and people's answers surprise it more than they
 # surprised the base model.
@@ -795,10 +795,10 @@ print("tasks that the base model makes as it is, by seed:", raw_tasks)
 # | Alpaca (2023) | text-davinci-003 | the same 175 | 52K | twenty at a time, no question of kind, one instance each; 3 hours on 8 A100 |
 # | BELLE (2023) | ChatGPT | 175 tasks in Chinese | 0.5M, then 1M | Chinese from the start; unfit answers removed from the second set |
 # | Baize (2023) | ChatGPT, both sides of a talk | questions of forums | over 100K talks | talks, not single tasks |
-# | MOSS (2023) | gpt-3.5-turbo | inputs of real users | 1.1M talks | third version; sorted by use and harm |
+# | MOSS (2023) | gpt-3.5-turbo | inputs of real users | 1.1M talks | third version |
 # | LLMZoo (2023) | ChatGPT | Self-Instruct tasks, translated | many languages | and talks that users shared |
 #
-# How much of the first line is the machine's? People marked answers to 252 tasks of users (figures 6 and 7 of the paper). GPT-3 as it is: 1 of 252 good. Tuned on the 175 seeds alone:
+# How much of the first line is the machine's? People marked answers to 252 tasks of users (read off figures 6 and 7 of the paper). GPT-3 as it is: 1 of 252 good. Tuned on the 175 seeds alone:
 # 31 %. On 52 000 of its own tasks: 44 %. On the same tasks with outputs by a *better* model: 54 %. So the seeds do the most; its own tasks bring 13 points, and a teacher who knows
 # more brings 10.
 #
@@ -1074,6 +1074,7 @@ check(balanced, by_turns, even_cases)
 # - The filters look at form. None looks at truth.
 # - Classification is generated label first, so that all labels occur.
 # - A pool grows slower the larger it is; a generator that knows little dries up soon.
+# - Equal steps are not equal reading: our gain from nonsense was one from less repetition.
 # - A run that can be killed has its randomness tied to the round, and writes each round before the next.
 #
 # ## Questions

@@ -49,7 +49,7 @@ MODEL = "tiny"  # the base model whose states become vectors in section 5
 setup(seed=30)
 
 # %% [markdown]
-# ## 1 What can thirty-two examples teach? (12 min)
+# ## 1 What can thirty-two examples teach? (11 min)
 #
 # The **superficial alignment hypothesis** (浅层对齐假说; Zhou et al. 2023, section 2 of *LIMA*) says: nearly everything that a model
 # knows it learned in pre-training. Fine-tuning teaches it *in which form* to speak. If so, a few examples are enough, and the
@@ -212,7 +212,7 @@ claim("SFT-019", gain.value, gain)
 # So the first jump measures the *form of the exam* as much as the model. An exam that reads only the first word would have found a fifth of the answers right
 # before any tuning; ours found none. (LLaMA-I gains on MMLU from 63.4 to 68.9 at 65 B, a much smaller jump: MMLU's usual prompt shows five solved questions, and with them the form.)
 #
-# ## 2 LIMA's thousand (8 min)
+# ## 2 LIMA's thousand (7 min)
 #
 # The article sorts instruction data into three groups: NLP tasks (lesson 28), daily chats (ShareGPT, OpenAssistant), synthetic ones (lesson 29). (OpenAssistant does not "test" models:
 # volunteers wrote it in 35 languages, to train on.)
@@ -275,7 +275,7 @@ claim("SFT-004", right)
 # %% [markdown]
 # No rule asks whether the answer is **true**. The score stands in for it: ten people liked it.
 #
-# ## 3 Quality, diversity, quantity (13 min)
+# ## 3 Quality, diversity, quantity (12 min)
 #
 # LIMA's section 5 compares three things at 7 B parameters, judged by a model on a scale of 1 to 6: filtered answers against unfiltered (3.83 against
 # 3.33: "0.5 points"), diverse prompts against uniform ones (Stack Exchange 3.83, wikiHow 3.49), and 2 000 to 32 000 examples of one
@@ -404,7 +404,7 @@ claim("SFT-013", d.value, d)
 # %% [markdown]
 # A model for one task in one form needs one form; a model that people talk to needs more.
 #
-# ## 4 Is the loss a guide? (7 min)
+# ## 4 Is the loss a guide? (6 min)
 #
 # You have twenty checkpoints and may keep one. The obvious choice is the lowest loss on held-out answers. LIMA's appendix B warns:
 # there, perplexity on held-out Stack Exchange answers *rose* with more steps, while a judge (ChatGPT, 1 to 6) liked the answers better; the authors chose by hand, on fifty prompts. Why could that be?
@@ -464,7 +464,7 @@ assert found.misleading == 0.5 and found.by_loss == 1 and found.by_quality == 3
 # %% [markdown]
 # So choose checkpoints by what you want; where that cannot be counted, by the loss on answers of the kind that you want (lessons 36 and 37).
 #
-# ## 5 Examples as vectors (6 min)
+# ## 5 Examples as vectors (5 min)
 #
 # To choose *for diversity* we need distances between examples. Chen et al. (2023) take the text as it will be trained on, prompt and answer, run it through a
 # model, and average the last hidden states over the tokens: **mean pooling** (平均池化). Then each vector is divided by its length. From then on
@@ -516,7 +516,7 @@ print(f"\ncosine {vectors[i] @ vectors[j]:.3f}; median of all {middle:.3f}")
 # %% [markdown]
 # All cosines are high. States of one model have much in common; only *differences* between cosines say anything.
 #
-# ## 6 k-means by hand (8 min)
+# ## 6 k-means by hand (6 min)
 #
 # **k-means** (k 均值聚类) parts N vectors into K groups. Two steps take turns: give each vector to its nearest centre; move each centre to the mean
 # of its vectors. Neither can raise the sum of squared distances (the *inertia*): the first because each vector picks the nearest, the second because the mean is the
@@ -554,7 +554,7 @@ assert bad.inertia > 2 * good.inertia
 # more. With clusters in hand, a
 # diverse choice is easy: go round the clusters (`pick_evenly`), or make n clusters and take the example nearest to each centre (`pick_central`).
 #
-# ## 7 k-center: nobody left far away (13 min)
+# ## 7 k-center: nobody left far away (11 min)
 #
 # k-means serves the average. **k-center** (k 中心问题) asks for k of the points such that the *worst served* point is near one of them:
 #
@@ -668,7 +668,7 @@ for i in found.chosen:
 #
 # (Of the paper's four tasks the article translates coreference resolution as 核心推理, "core reasoning", and word sense *disambiguation* as 词义歧义, "ambiguity": SFT-014.)
 #
-# ## 8 What did this example do? (12 min)
+# ## 8 What did this example do? (11 min)
 #
 # Choosing by place asks what an example *looks like*. One can also ask what it *does*. The clean question: train without example i; how does the loss on what
 # I care about change? That costs one training for each example. Two short cuts:

@@ -59,7 +59,7 @@ from minillm.train.memory import memory_ledger
 setup(seed=31)
 
 # %% [markdown]
-# ## 1 A model that has never seen a program (5 min)
+# ## 1 A model that has never seen a program (4 min)
 #
 # Our base model, the shipped `tiny` of 1.6 million weights, has read stories, questions and prose. We go on training it on Python code: **continued pre-training** (继续预训练) on
 # another kind of text. Two numbers are watched from now on: bits per byte on unseen *code*, which should fall, and on unseen
@@ -240,7 +240,7 @@ assert learned["blocks"] > learned["tables"] > 0.2 * learned["both"]
 # out of LoRA's reach, whatever its rank. Keep that in mind for section 5.
 
 # %% [markdown]
-# ## 3 LoRA by hand (11 min)
+# ## 3 LoRA by hand (10 min)
 #
 # Leave $W$ as it is, and add a product of two thin matrices:
 #
@@ -338,7 +338,7 @@ print(f"start {start}, fifth over first {fifth:.0e}, beside or inside {apart:.0e
 claim("PEF-008", max(start, fifth, apart))
 
 # %% [markdown]
-# ## 4 What is α/r for? (8 min)
+# ## 4 What is α/r for? (7 min)
 #
 # The scale is meant to let you change $r$ and keep the learning rate. Does it? Three things could be kept equal:
 #
@@ -555,7 +555,7 @@ show(fig, alt=alt)
 # forty steps long: this does not contradict them. It says that "forgets less" is a sentence about a rate, a rank and a distance, too.
 
 # %% [markdown]
-# ## 6 Merging: no price at inference (7 min)
+# ## 6 Merging: no price at inference (6 min)
 #
 # A product of two thin matrices is a matrix of the shape of $W$. So after training we can add it, once:
 # $W' = W + \tfrac{\alpha}{r} B A$. The article says that *most* methods of this kind slow inference down. We count the operations that torch
@@ -1017,4 +1017,4 @@ check(largest_rank, rank_by_search, cases)
 # many adapters in one batch. · Meng et al. 2024, PiSSA, arXiv:2404.02948. · Cui et al. 2023, Chinese-LLaMA, arXiv:2304.08177: two stages. · Hewitt 2021, Initializing
 # New Word Embeddings for Pretrained Language Models: the mean as a beginning.
 #
-# **Next:** [32 Nine other ways](32_peft.ipynb)
+# **Next:** [32 Small changes](32_peft.ipynb): the rest of the family, and which of them are worth it.

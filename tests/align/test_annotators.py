@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
@@ -30,6 +30,7 @@ def within(share, p, n=N, sigmas=4.5):
 
 
 @given(st.floats(-700, 700), st.floats(0.1, 10))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_probability_is_the_logistic_one(gap, noise):
     found = float(choice_probability(np.array(gap), noise))
     assert found == pytest.approx(float(special.expit(gap / noise)), abs=1e-15)

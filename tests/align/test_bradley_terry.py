@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
@@ -61,7 +61,7 @@ def test_planted_utilities_are_found_again():
 
 
 @given(st.permutations(range(6)), st.permutations(range(6)))
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_kendall_tau_is_that_of_scipy(one, two):
     tau = kendall_tau(np.array(one), np.array(two))
     assert tau == pytest.approx(stats.kendalltau(one, two).statistic)

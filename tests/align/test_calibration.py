@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
@@ -36,7 +36,7 @@ gap_lists = st.lists(st.floats(-6, 6), min_size=1, max_size=30)
 
 
 @given(gap_lists, st.integers(1, 7))
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_error_is_brute_force(gaps, n_bins):
     """Every gap is put into its bin by hand."""
     groups = {}

@@ -36,7 +36,7 @@ def decoder(seed=0):
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.sets(st.integers(0, 3), max_size=4))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 def test_the_list_is_complete_and_has_nothing_twice(vocab_size, n, stops):
     """Against all sequences of n tokens, cut behind the first stop id."""
     stops = {s for s in stops if s < vocab_size}

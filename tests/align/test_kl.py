@@ -41,7 +41,7 @@ def test_tokens_that_are_never_drawn():
 
 
 @given(st.integers(0, 200), st.floats(0.01, 2))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 def test_k1_and_k3_have_the_right_mean_and_k2_and_k3_no_sign(seed, scale):
     """The mean over all tokens, weighted by p, is the expectation: no samples, no luck."""
     p, q = two_policies(scale, seed)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -32,7 +32,7 @@ pairs = st.lists(st.tuples(st.integers(-5, 5), st.integers(-5, 5)), min_size=2, 
 
 
 @given(pairs)
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_correlation_and_slope_are_those_of_scipy(rows):
     rewards, lengths = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     if len(set(rewards)) == 1 or len(set(lengths)) == 1:

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minillm.align.pair_files import read_pair_folder, read_pairs, write_pairs
@@ -144,7 +144,7 @@ def test_written_pairs_are_read_again(tmp_path):
 
 
 @given(st.lists(st.one_of(st.binary(max_size=30), st.sampled_from([GOOD.encode(), b"", b" "]))))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_line_is_accounted_for(tmp_path_factory, lines):
     path = tmp_path_factory.mktemp("pairs") / "any.jsonl"
     raw = b"\n".join(lines)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minillm.align.preferences import Pair
@@ -28,7 +28,7 @@ rows = st.lists(st.tuples(*[st.floats(-30, 30)] * 2, st.floats(0, 3)), min_size=
 
 
 @given(rows)
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_loss_is_its_definition(rows):
     chosen, rejected, margin = (wide(*column) for column in zip(*rows, strict=True))
     expected = sum(math.log1p(math.exp(-(c - r - m))) for c, r, m in rows) / len(rows)
@@ -39,7 +39,7 @@ def test_the_loss_is_its_definition(rows):
 
 
 @given(rows)
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_gradient_by_hand_is_that_of_autograd(rows):
     chosen, rejected, margin = (wide(*column) for column in zip(*rows, strict=True))
     for m in (None, margin):

@@ -39,7 +39,7 @@ def test_variance_is_that_of_the_places_that_count():
 
 
 @given(st.lists(st.tuples(st.floats(-50, 50), st.booleans()), min_size=2, max_size=12))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 def test_whitened_numbers_have_mean_0_and_variance_1(places):
     x = torch.tensor([[v for v, _ in places]], dtype=torch.float64)
     mask = torch.tensor([[counts for _, counts in places]])
