@@ -200,15 +200,16 @@ def fusable(model: nn.Module) -> bool:
         model: any module.
 
     Returns:
-        True for a bare Decoder of LLaMA's kind (RMSNorm before each part, RoPE, SwiGLU, no
-        biases) of at most 64 M parameters in float32 or float64 on a CPU. Adapters, hooks and
+        True for a bare Decoder of LLaMA's kind (RMSNorm before each part, RoPE not scaled, SwiGLU,
+        no biases) of at most 64 M parameters in float32 or float64 on a CPU. Adapters, hooks and
         parts of other classes make it False.
     """
     if type(model) is not Decoder:
         return False
     c, weight = model.config, model.embedding.weight
     llama = c.norm == NormConfig("rmsnorm", c.norm.eps) and c.position.kind == "rope"
-    llama = llama and c.position.rotary_share == 1 and not c.parallel
+    llama = llama and c.position.rotary_share == 1 and c.position.scaling is None
+    llama = llama and not c.parallel
     llama = llama and c.feedforward.kind == "swiglu" and c.feedforward.experts is None
     llama = llama and not (c.attention.bias or c.feedforward.bias)
     llama = llama and c.attention.window is None and c.attention.scaled

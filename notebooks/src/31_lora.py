@@ -189,7 +189,9 @@ ax.set(xscale="log", ylim=(0, 1.02), xticks=(1, 2, 4, 8, 16, 32, 64, 96))
 ax.set_xticklabels(ax.get_xticks())
 ax.minorticks_off()
 ax.legend()
-alt = "Share of an update carried by its r strongest directions, for a query matrix, "
+alt = (
+    "Share of an update carried by its r strongest directions, for a query matrix, "
+)
 alt += "a down matrix and a random matrix: the updates lie above the random matrix."
 show(fig, alt=alt)
 
@@ -204,7 +206,11 @@ kept = {}
 for rank in (0, 1, 2, 4, 8, 16, 96):
     cut.load_state_dict(ft.truncated(*whole, rank))
     kept[rank] = {kind: bits(cut, kind) for kind in tests}
-    print(f"rank {rank:2}", *(f"{k} {b:.3f}" for k, b in kept[rank].items()), sep="   ")
+    print(
+        f"rank {rank:2}",
+        *(f"{k} {b:.3f}" for k, b in kept[rank].items()),
+        sep="   ",
+    )
 gain = {r: before["code"] - b["code"] for r, b in kept.items()}
 loss = {r: b["stories"] - before["stories"] for r, b in kept.items()}
 assert gain[1] > 0.6 * gain[96] and gain[8] > 0.85 * gain[96]
@@ -378,7 +384,9 @@ for how, wanted in (("finished", -0.5), ("SGD", -1.0), ("Adam", 0.0)):
         assert abs(slope - wanted) < 0.12
 
 # %% tags=["label-scale-figure"]
-fig, axes = plt.subplots(1, 3, figsize=(7.4, 2.7), sharey=True, layout="constrained")
+fig, axes = plt.subplots(
+    1, 3, figsize=(7.4, 2.7), sharey=True, layout="constrained"
+)
 titles = "a finished B", "first step, SGD", "first step, Adam"
 for ax, title, how in zip(axes, titles, ("finished", "SGD", "Adam")):
     for stable, style in ((False, "o-"), (True, "s--")):
@@ -410,6 +418,7 @@ show(fig, alt=alt + "first two and rises for Adam.")
 #
 # **Predict, then run.** Which rank comes up to full fine-tuning on code? And which way forgets least?
 
+
 # %% tags=["label-ranks"]
 def mean(arm, name):
     return study.mean(arm, name).value
@@ -425,7 +434,9 @@ for arm in lora_ranks.JOB.arms:
     size = mean(arm, "size")
     print(f"{arm:14}{n:12,}{learned:9.3f}{forgot:8.3f}{size:7.1f}   {gap}")
 code_end = {arm: mean(arm, "code_end") for arm in lora_ranks.JOB.arms}
-assert code_end["lora_1"] > code_end["lora_4"] > code_end["lora_16"] > code_end["full"]
+assert (
+    code_end["lora_1"] > code_end["lora_4"] > code_end["lora_16"] > code_end["full"]
+)
 gaps = [code_end[arm] - code_end["full"] for arm in ("lora_1", "lora_16")]
 assert gaps[1] > 0.1 and 0.6 < gaps[1] / gaps[0] < 0.85
 
@@ -452,7 +463,10 @@ for ax, kind in zip(axes, ("code", "stories")):
 axes[0].set_ylabel("bits per byte, 95 % intervals")
 axes[0].legend(fontsize=8)
 alt = "Bits per byte on code and on stories against the rank, for LoRA and for a full "
-show(fig, alt=alt + "fine-tune that is cut to this rank: the cut one is lower in both.")
+show(
+    fig,
+    alt=alt + "fine-tune that is cut to this rank: the cut one is lower in both.",
+)
 cuts = {r: mean("full", f"code_cut_{r}") for r in ranks}
 assert all(cuts[r] < code_end[f"lora_{r}"] for r in ranks)
 assert abs(cuts[1] - code_end["lora_16"]) < 0.1
@@ -488,7 +502,11 @@ assert f.high > 0
 # shown this; the rule of the claim stayed as it was.
 
 # %% tags=["label-gentle"]
-pairs = ("gentle_16", "lora_16"), ("gentle_full", "full"), ("gentle_16", "gentle_full")
+pairs = (
+    ("gentle_16", "lora_16"),
+    ("gentle_full", "full"),
+    ("gentle_16", "gentle_full"),
+)
 found = {}
 for kind in tests:
     print(f"bits per byte on {kind}")
@@ -496,7 +514,9 @@ for kind in tests:
         found[kind, pair[0]] = compare(*pair, f"{kind}_end")
 assert found["stories", "gentle_full"].high < -0.1
 assert found["code", "gentle_full"].low > 0
-assert abs(found["stories", "gentle_16"].value) < 0.05 < found["code", "gentle_16"].low
+assert (
+    abs(found["stories", "gentle_16"].value) < 0.05 < found["code", "gentle_16"].low
+)
 
 # %% [markdown]
 # A fifth of the rate costs either way some of the learning and nearly all of the forgetting. Between the two gentle arms (last line of each block) there is hardly a difference in what is
@@ -517,7 +537,9 @@ def at_equal_learning(arm, full):
     for seed in study.seeds:
         code_bits, story_bits = (path(full, seed, kind) for kind in tests)
         goal = path(arm, seed, "code")[-1]
-        assert code_bits[-1] < goal  # full fine-tuning has come as far, and passed it
+        assert (
+            code_bits[-1] < goal
+        )  # full fine-tuning has come as far, and passed it
         then = np.interp(-goal, -code_bits, story_bits)
         gaps.append(path(arm, seed, "stories")[-1] - then)
     return mean_interval(gaps)
@@ -542,8 +564,12 @@ ax.invert_xaxis()
 ax.set(xlabel="bits per byte on code (learning: to the right)")
 ax.set(ylabel="on stories (forgetting: up)")
 ax.legend()
-alt = "Bits per byte on stories against bits per byte on code along the training of "
-alt += "six ways: LoRA of rank 1 rises steeply, the gentle arms and tables_16 hardly."
+alt = (
+    "Bits per byte on stories against bits per byte on code along the training of "
+)
+alt += (
+    "six ways: LoRA of rank 1 rises steeply, the gentle arms and tables_16 hardly."
+)
 show(fig, alt=alt)
 
 # %% [markdown]
@@ -599,6 +625,7 @@ claim("PEF-009", counts["folded"] - counts["base"])
 # Beside the matrix LoRA does cost something; folded in it costs nothing, to the operation. The article's sentence is right for adapters, prompts
 # and prefixes (lesson 32) and wrong for LoRA. Another sentence of it, that Alpaca-LoRA works "by adding extra network layers", describes adapters. LoRA
 # corrects matrices that are there: the folded model has the same parts and the same shapes.
+
 
 # %%
 def anatomy(model):

@@ -21,6 +21,7 @@ from minillm.model import (
     FeedForwardConfig,
     NormConfig,
     PositionConfig,
+    RopeScaling,
 )
 
 BASE = DecoderConfig(
@@ -93,6 +94,8 @@ OTHERS = {
     "layernorm": {"norm": NormConfig(kind="layernorm")},
     "post": {"norm": NormConfig(place="post")},
     "alibi": {"position": PositionConfig(kind="alibi")},
+    "longer": {"position": PositionConfig(scaling=RopeScaling("linear", factor=4.0))},
+    "yarn": {"position": PositionConfig(scaling=RopeScaling("yarn", 4.0, trained_length=8))},
     "gelu": {"feedforward": FeedForwardConfig(kind="gelu", width=24)},
     "geglu": {"feedforward": FeedForwardConfig(kind="geglu", width=24)},
     "attention bias": {"attention": AttentionConfig(n_heads=4, bias=True)},

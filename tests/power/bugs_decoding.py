@@ -132,6 +132,13 @@ BUGS = [
     ),
     (
         "readers.py",
+        " and c.position.scaling is None",
+        "",
+        "a model taken beyond its length is read with the angles of the short one",
+        "test_readers.py",
+    ),
+    (
+        "readers.py",
         ".triu(L + 1)",
         ".triu(L + 2)",
         "a drafted token sees the one behind it",

@@ -127,7 +127,7 @@ class FinetuneRun:
     method: str = "full"
     """`full`: every weight; `lora`: low-rank updates; `qlora`: the same, on a base of four bits."""
 
-    base: str = "tiny"
+    base: str = "small"
     """A shipped model, or the folder of a run of `minillm train`."""
 
     data: TalksConfig = field(default_factory=TalksConfig)

@@ -60,6 +60,7 @@ from minillm.align import (
 from minillm.lesson import check, setup, show
 from minillm.model import AttentionConfig, Decoder, DecoderConfig
 from minillm.model import FeedForwardConfig
+import itertools
 
 setup(seed=34)
 f64 = torch.float64
@@ -94,7 +95,12 @@ def make_policy(seed):
 policy = make_policy(1)
 answers = every_answer(4, LONGEST, [STOP])
 ids, mask = lay_answers(PROMPT, answers, pad_id=STOP)
-print(len(answers), "answers, such as", *[" ".join(WORDS[i] for i in a) for a in answers[5:8]], sep="\n  ")
+print(
+    len(answers),
+    "answers, such as",
+    *[" ".join(WORDS[i] for i in a) for a in answers[5:8]],
+    sep="\n  ",
+)
 
 # %% [markdown]
 # Of length 4 there are $3^4$ without a full stop, and with the full stop at place 1, 2, 3 or 4 there are $1+3+9+27$.
@@ -116,7 +122,7 @@ print(f"they sum to {p.sum().item():.6f}")
 
 # %%
 def reward_of(answer):
-    laughs = sum(pair == (0, 1) for pair in zip(answer, answer[1:]))
+    laughs = sum(pair == (0, 1) for pair in itertools.pairwise(answer))
     return laughs + (answer[-1] == STOP) / 3
 
 
@@ -149,7 +155,9 @@ print(f"{len(exact)} numbers in the gradient, of length {exact.norm():.3f}")
 
 # %%
 ones = mask.to(f64)
-score = sample_gradients(policy, ids, mask, ones)  # (M, P): grad log p of each answer
+score = sample_gradients(
+    policy, ids, mask, ones
+)  # (M, P): grad log p of each answer
 by_mean = p @ (rewards[:, None] * score)
 assert (by_mean - exact).abs().max() < 1e-12
 print("the mean of R grad log p is the gradient of J, to 12 digits")
@@ -171,7 +179,9 @@ print("grad log p is 0 on average")
 
 # %%
 def estimate(n, seed, baseline=0.0):
-    drawn = rollout(policy, [PROMPT] * n, LONGEST, pad_id=STOP, stop_ids=[STOP], seed=seed)
+    drawn = rollout(
+        policy, [PROMPT] * n, LONGEST, pad_id=STOP, stop_ids=[STOP], seed=seed
+    )
     earned = torch.tensor([reward_of(a) for a in drawn.answers()], dtype=f64)
     weights = (earned - baseline)[:, None].expand(drawn.mask.shape)
     logprobs = response_logprobs(policy, drawn.ids, drawn.mask)
@@ -183,7 +193,9 @@ cosines = {}
 for n in (16, 64, 256, 1024):
     found = [estimate(n, seed) for seed in range(8)]
     cosines[n] = [torch.cosine_similarity(g, exact, dim=0).item() for g in found]
-    print(f"{n:5} answers: cosine with the truth {min(cosines[n]):.2f} to {max(cosines[n]):.2f}")
+    print(
+        f"{n:5} answers: cosine with the truth {min(cosines[n]):.2f} to {max(cosines[n]):.2f}"
+    )
 assert np.mean(cosines[1024]) > 0.95
 assert np.mean(cosines[16]) < np.mean(cosines[1024])
 
@@ -199,7 +211,9 @@ def noise(weights):
     return float(p @ (g - exact).square().sum(dim=1))
 
 
-print(f"signal {exact.square().sum():.2f}, noise of one sample {noise(rewards):.2f}")
+print(
+    f"signal {exact.square().sum():.2f}, noise of one sample {noise(rewards):.2f}"
+)
 
 # %% [markdown]
 # **Predict, then run.** We pay ten points more for every answer. Nothing has changed about which answers are better. What happens to the gradient, and what to the noise?
@@ -229,7 +243,11 @@ assert noise(rewards - J) < noise(rewards)
 # %% tags=["label-parabola"]
 fig, ax = plt.subplots(figsize=(5.2, 2.9), layout="tight")
 ax.plot(line, curve, "-", label="noise of one sample")
-for name, b, mark in (("none", 0.0, "s"), ("mean reward", J, "o"), ("best", b_best, "^")):
+for name, b, mark in (
+    ("none", 0.0, "s"),
+    ("mean reward", J, "o"),
+    ("best", b_best, "^"),
+):
     ax.plot([b], [noise(rewards - b)], mark, ms=8, label=name)
 ax.set(xlabel="baseline b", ylabel="variance", ylim=(0, None))
 ax.legend()
@@ -331,10 +349,14 @@ print("lambda 1 is rewards to go minus value")
 # %% tags=["label-trade"]
 generator = torch.Generator().manual_seed(0)
 table = {}
-for answer in answers:  # one error for each state, the same whichever way it is reached
+for (
+    answer
+) in answers:  # one error for each state, the same whichever way it is reached
     for t in range(len(answer)):
         if answer[:t] not in table:
-            table[answer[:t]] = 0.15 * torch.randn((), generator=generator, dtype=f64)
+            table[answer[:t]] = 0.15 * torch.randn(
+                (), generator=generator, dtype=f64
+            )
 spoilt = values.clone()
 for row, answer in zip(spoilt, answers, strict=True):
     for t in range(len(answer)):
@@ -348,9 +370,13 @@ for name, V in (("true", values), ("spoilt", spoilt)):
         mean = p @ g
         bias = float((mean - exact).norm() / exact.norm())
         trade[lam] = bias, float(p @ (g - mean).square().sum(dim=1))
-        print(f"{name:6} values, lambda {lam}: bias {bias:5.1%}, noise {trade[lam][1]:.2f}")
+        print(
+            f"{name:6} values, lambda {lam}: bias {bias:5.1%}, noise {trade[lam][1]:.2f}"
+        )
 assert all(bias < 1e-9 for bias, _ in tables["true"].values())
-assert tables["true"][0.0][1] < tables["true"][1.0][1]  # one step has less noise ...
+assert (
+    tables["true"][0.0][1] < tables["true"][1.0][1]
+)  # one step has less noise ...
 assert tables["spoilt"][1.0][0] < 1e-9
 assert tables["spoilt"][0.0][0] > 0.05  # ... but believes what the values say
 
@@ -393,9 +419,17 @@ for size in (0.1, 0.5, 2.0):
     for estimator in (k1, k2, k3):
         x = estimator(new, old)
         mean = float(new.exp() @ x)
-        told.append((mean / true - 1, math.sqrt(float(new.exp() @ (x - mean).square())) / true))
+        told.append(
+            (
+                mean / true - 1,
+                math.sqrt(float(new.exp() @ (x - mean).square())) / true,
+            )
+        )
     kl_rows[size] = told
-    print(f"KL {true:6.3f}:", " ".join(f"bias {b:+6.1%} spread {s:5.1f} |" for b, s in told))
+    print(
+        f"KL {true:6.3f}:",
+        " ".join(f"bias {b:+6.1%} spread {s:5.1f} |" for b, s in told),
+    )
 assert all(abs(row[i][0]) < 1e-9 for row in kl_rows.values() for i in (0, 2))
 assert kl_rows[0.1][2][1] < kl_rows[0.1][0][1] / 5
 
@@ -449,7 +483,11 @@ def by_listing(V, S, n):
     return len(every_answer(V, n, range(S)))
 
 
-check(count_answers, by_listing, [(4, 1, 4), (3, 0, 3), (2, 2, 3), (5, 2, 1), (4, 3, 3)])
+check(
+    count_answers,
+    by_listing,
+    [(4, 1, 4), (3, 0, 3), (2, 2, 3), (5, 2, 1), (4, 3, 3)],
+)
 
 # %% [markdown]
 # ### Exercise 2 · The best baseline of a coin (7 min, ★★☆)
@@ -470,11 +508,18 @@ def coin_baseline(q, r1, r0):
 # %% tags=["check"]
 def coin_by_definition(q, r1, r0):
     slopes = torch.tensor([[1 - q], [-q]], dtype=f64)
-    pay, prob = torch.tensor([r1, r0], dtype=f64), torch.tensor([q, 1 - q], dtype=f64)
+    pay, prob = (
+        torch.tensor([r1, r0], dtype=f64),
+        torch.tensor([q, 1 - q], dtype=f64),
+    )
     return best_baseline(pay, slopes, prob)
 
 
-check(coin_baseline, coin_by_definition, [(0.5, 1.0, 0.0), (0.9, 1.0, 0.0), (0.2, 3.0, -1.0)])
+check(
+    coin_baseline,
+    coin_by_definition,
+    [(0.5, 1.0, 0.0), (0.9, 1.0, 0.0), (0.2, 3.0, -1.0)],
+)
 
 # %% [markdown]
 # ### Exercise 3 · GAE from the end (8 min, ★★☆)
@@ -502,8 +547,15 @@ def gae_by_sum(rewards, values, gamma, lam):
     return gae_of_row(rewards, values, gamma=gamma, lam=lam)
 
 
-cases = [([1.0, 2.0, -1.0], [0.5, 0.0, 1.0], 0.9, 0.8), ([0.0, 0.0, 1.0], [0.2, 0.4, 0.6], 1.0, 1.0)]
-check(gae_backwards, gae_by_sum, [*cases, ([2.0], [1.0], 0.5, 0.5), ([1.0, 1.0], [3.0, 1.0], 0.7, 0.0)])
+cases = [
+    ([1.0, 2.0, -1.0], [0.5, 0.0, 1.0], 0.9, 0.8),
+    ([0.0, 0.0, 1.0], [0.2, 0.4, 0.6], 1.0, 1.0),
+]
+check(
+    gae_backwards,
+    gae_by_sum,
+    [*cases, ([2.0], [1.0], 0.5, 0.5), ([1.0, 1.0], [3.0, 1.0], 0.7, 0.0)],
+)
 
 # %% [markdown]
 # ### Exercise 4 · The shrunken estimate (8 min, ★★☆)
@@ -553,7 +605,10 @@ def by_autograd(p, q):
     return torch.autograd.grad(value, z)[0]
 
 
-two = torch.tensor([0.7, 0.2, 0.1], dtype=f64), torch.tensor([0.2, 0.3, 0.5], dtype=f64)
+two = (
+    torch.tensor([0.7, 0.2, 0.1], dtype=f64),
+    torch.tensor([0.2, 0.3, 0.5], dtype=f64),
+)
 check(expected_k3_gradient, by_autograd, [two, two[::-1], (two[0], two[0])])
 
 # %% [markdown]

@@ -10,7 +10,7 @@
 #     name: python3
 # ---
 
-# DRAFT. Sections 1 to 4 are written, and not yet run; section 5 (the loop on the course's model, with a
+# DRAFT. Sections 1 to 4 are written and run; section 5 (the loop on the course's model, with a
 # recorded study of five seeds), the homework and the deck are still to come. See the end of the file.
 
 # %% [markdown]
@@ -37,10 +37,10 @@ import matplotlib.pyplot as plt
 import torch
 
 from minillm.align import BanditConfig, kl_rewards, play_bandit, policy_loss
-from minillm.align import random_bandit, value_loss, whiten
+from minillm.align import random_bandit
 from minillm.align.bandit import entropy
 from minillm.evaluate.intervals import mean_interval
-from minillm.lesson import check, claim, setup, show
+from minillm.lesson import claim, setup, show
 
 setup(seed=34)
 f64 = torch.float64
@@ -147,7 +147,9 @@ for beta in (0.3, 1.0):
         run = play_bandit(bandit, beta, BanditConfig(seed=seed))
         first, last = run.objective[0], run.objective[-1]
         way[beta, seed] = (last - first) / (best - first)
-    print(f"beta {beta}: {min(way[beta, s] for s in range(5)):.1%} of the way, at least")
+    print(
+        f"beta {beta}: {min(way[beta, s] for s in range(5)):.1%} of the way, at least"
+    )
 claim("RLH-016", cut and min(way.values()) >= 0.98)
 
 # %% [markdown]
@@ -166,7 +168,11 @@ claim("RLH-003", fall.value, fall)
 bandit = random_bandit(64, seed=0)
 betas = (3.0, 1.0, 0.3, 0.1, 0.03)
 closed = [entropy(bandit.optimum(b)).item() for b in betas]
-print("closed form:", ", ".join(f"{b}: {e:.2f}" for b, e in zip(betas, closed)), "nats")
+print(
+    "closed form:",
+    ", ".join(f"{b}: {e:.2f}" for b, e in zip(betas, closed)),
+    "nats",
+)
 
 # %% [markdown]
 # ## 5 The loop on the course's model

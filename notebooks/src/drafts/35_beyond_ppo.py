@@ -37,7 +37,7 @@ import torch
 from minillm import align
 from minillm.finetune import Task, encode_talk, fine_tune
 from minillm.finetune.talks import PAD, START, ChatBatches
-from minillm.lesson import check, claim, setup, show
+from minillm.lesson import check, setup, show
 from minillm.model import AttentionConfig, Decoder, DecoderConfig
 from minillm.model import FeedForwardConfig
 from minillm.tokenizer import Tokenizer
@@ -159,12 +159,16 @@ def first_model():
     torch.manual_seed(0)
     model = Decoder(config)
     steps = TrainConfig(steps=60, batch_size=6, context=40, log_every=0)
-    fine_tune(model, rows, steps, optimizer=OptimizerConfig(lr=2e-2), progress=False)
+    fine_tune(
+        model, rows, steps, optimizer=OptimizerConfig(lr=2e-2), progress=False
+    )
     return model
 
 
 def right_share(model, seed=99):
-    answers = align.sample_answers(model, tokenizer, tasks, 64, max_tokens=3, seed=seed)
+    answers = align.sample_answers(
+        model, tokenizer, tasks, 64, max_tokens=3, seed=seed
+    )
     return align.scores_of(align.task_rewards, tasks, answers).mean().item()
 
 
@@ -179,7 +183,14 @@ with TemporaryDirectory() as folder:
     how = align.RejectionConfig(n_samples=8, rounds=3, max_tokens=3, least=1.0)
     rate = OptimizerConfig(lr=1e-2)
     reports = align.rejection_run(
-        model, tokenizer, tasks, align.task_rewards, how, steps, folder, optimizer=rate
+        model,
+        tokenizer,
+        tasks,
+        align.task_rewards,
+        how,
+        steps,
+        folder,
+        optimizer=rate,
     )
 for r, report in enumerate(reports):
     print(f"round {r}: mean {report.mean:.2f}, best of 8 {report.best:.2f}")
@@ -200,7 +211,14 @@ for samples, rounds in ((24, 1), (8, 3)):
     with TemporaryDirectory() as folder:
         how = align.RejectionConfig(samples, rounds, max_tokens=3, least=1.0)
         align.rejection_run(
-            model, tokenizer, tasks, align.task_rewards, how, steps, folder, optimizer=rate
+            model,
+            tokenizer,
+            tasks,
+            align.task_rewards,
+            how,
+            steps,
+            folder,
+            optimizer=rate,
         )
     print(f"{rounds} round(s) of {samples} answers: {right_share(model):.0%} right")
 
@@ -358,9 +376,17 @@ ipo = align.ipo_loss(gap, zero, zero, zero, tau=0.05, reduction="none") / 200
 smooth = align.dpo_loss(
     gap, zero, zero, zero, beta=0.3, label_smoothing=0.1, reduction="none"
 )
-for name, y, style in (("DPO", dpo, "-"), ("DPO, smoothed", smooth, "--"), ("IPO / 200", ipo, "-.")):
+for name, y, style in (
+    ("DPO", dpo, "-"),
+    ("DPO, smoothed", smooth, "--"),
+    ("IPO / 200", ipo, "-."),
+):
     ax.plot(gap, y, style, label=name)
-ax.set(xlabel="gap of log ratios, chosen minus rejected (nats)", ylabel="loss", ylim=(0, 3))
+ax.set(
+    xlabel="gap of log ratios, chosen minus rejected (nats)",
+    ylabel="loss",
+    ylim=(0, 3),
+)
 ax.legend()
 alt = "DPO's loss falls for ever; IPO's is a parabola with its lowest point at "
 alt += "a gap of 10; smoothed DPO turns up slowly behind a gap of 7."
@@ -377,7 +403,10 @@ show(fig, alt=alt)
 
 # %% tags=["label-groups"]
 rewards_of_four = torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0])
-print("with spread   ", [round(a, 2) for a in align.group_advantages(rewards_of_four, 4).tolist()])
+print(
+    "with spread   ",
+    [round(a, 2) for a in align.group_advantages(rewards_of_four, 4).tolist()],
+)
 plain = align.group_advantages(rewards_of_four, 4, normalizer="none")
 print("mean only     ", plain.tolist())
 assert not align.group_advantages(rewards_of_four, 4)[4:].any()
@@ -400,7 +429,9 @@ align.train_grpo(
 )
 for record in seen[::5]:
     told = f"right {record['score']:.2f}, KL {record['kl']:.2f}"
-    print(f"step {record['step']:2}: {told}, groups that teach {record['spread']:.2f}")
+    print(
+        f"step {record['step']:2}: {told}, groups that teach {record['spread']:.2f}"
+    )
 assert seen[-1]["score"] > seen[0]["score"]
 
 # %% [markdown]
@@ -443,7 +474,9 @@ for ax, (kind, found) in zip(axes, runs.items()):
     for name, style in (("proxy", "s--"), ("gold", "o-")):
         mean = [sum(getattr(r[i], name) for r in found) / 5 for i in range(len(ns))]
         ax.plot(d, mean, style, label=name)
-    fit = align.fit_gold(d, [sum(r[i].gold for r in found) / 5 for i in range(len(ns))], "best_of_n")
+    fit = align.fit_gold(
+        d, [sum(r[i].gold for r in found) / 5 for i in range(len(ns))], "best_of_n"
+    )
     ax.plot(d, [fit.at(x) for x in d], "k:", label="d(α − βd)")
     ax.set(xlabel="distance √KL", title=kind)
 axes[0].set(ylabel="gain in standard deviations")
@@ -514,7 +547,11 @@ def soft_best_by_loop(scores, t):
 
 
 some = torch.randn(3, 5, dtype=f64)
-check(soft_best, soft_best_by_loop, [(some, 1.0), (some, 0.1), (900 + some, 0.5), (some[:1], 50.0)])
+check(
+    soft_best,
+    soft_best_by_loop,
+    [(some, 1.0), (some, 0.1), (900 + some, 0.5), (some[:1], 50.0)],
+)
 
 # %% [markdown]
 # ### Exercise 3 · Did both fall? (5 min, ★★☆)
@@ -570,7 +607,11 @@ def package_version(rewards, size):
     return align.group_advantages(rewards, size, "leave_one_out", "none")
 
 
-check(leave_one_out, package_version, [(some.view(-1), 5), (some.view(-1)[:4], 2), (some.view(-1), 3)])
+check(
+    leave_one_out,
+    package_version,
+    [(some.view(-1), 5), (some.view(-1)[:4], 2), (some.view(-1), 3)],
+)
 
 # %% [markdown]
 # ### Exercise 5 · The gradient of IPO and of smoothed DPO (10 min, ★★★)
@@ -602,7 +643,9 @@ def slopes_by_autograd(gap, tau, beta, e):
 
 
 wide = torch.linspace(-20, 20, 9, dtype=f64)
-check(two_slopes, slopes_by_autograd, [(wide, 0.1, 0.3, 0.0), (wide, 0.5, 1.0, 0.2)])
+check(
+    two_slopes, slopes_by_autograd, [(wide, 0.1, 0.3, 0.0), (wide, 0.5, 1.0, 0.2)]
+)
 
 # %% [markdown]
 # ## At scale
