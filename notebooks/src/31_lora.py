@@ -738,10 +738,24 @@ apply_lora(grown, "all", rank=8, alpha=16)
 grown = tune(free_tables(grown), 3e-3, ids=new_ids, steps=25)
 now = report("two stages", grown, longer)
 assert len(new_ids) < 0.95 * len(ids) and now["code"] < before["code"] - 0.5
+wide, gaps = records.read_results("wider_vocabulary"), {}
+print(f"{wide.provenance}; bits per byte on code:")
+for pair in (("wider", "same"), ("scratch", "wider")):
+    d = gaps[pair[0]] = wide.difference(*pair, "code_end")
+    print(f"{' minus '.join(pair)}: {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]")
+claim("TOK-018", gaps["wider"].value, gaps["wider"])
+n = [wide.mean(arm, "n_tokens").value for arm in ("wider", "same")]
+assert 0.9 < n[0] / n[1] < 0.93 and gaps["scratch"].low > 0
+assert gaps["wider"].low < 0 < gaps["wider"].high
 
 # %% [markdown]
-# Fewer tokens for the same text means more text in the same 40 steps. Bits per *byte* makes the two comparable. It is the tables that LoRA
-# alone would have left as they were, and they are no low-rank updates: they must be saved whole, too.
+# Fewer tokens for the same text means more text in the same 40 steps. Bits per *byte* makes the two comparable. Did it pay? The recorded study
+# `wider_vocabulary` goes through both stages on five seeds: with 256 new entries, with the same entries whose rows begin as noise (*scratch*), and
+# with none (*same*). The text is nine per cent shorter, which every later step and answer saves. But the code is not told better: the first interval holds zero.
+# Our source says of Chinese-LLaMA that new tokens raise efficiency *and* quality; we see the first. (There a Chinese character had often cost three tokens; here words become a little longer.)
+# What does count is how a new row begins: noise ends clearly worse than the mean of the parts.
+#
+# It is the tables that LoRA alone would have left as they were, and they are no low-rank updates: they must be saved whole, too.
 #
 # **Two tokens that nobody ever said.** Lesson 28 framed each message by two special tokens and taught a model to end its answer with `<|im_end|>`. No text of
 # pre-training holds these tokens. Their rows of the output matrix have felt one force only, away from every state, because a softmax pushes down
