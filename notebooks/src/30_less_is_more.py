@@ -250,9 +250,7 @@ for T in (1, 3):
     print(f"T = {T}:", ", ".join(f"{k} {v:.1%}" for k, v in shares.items()))
 print("(sizes invented, of a plausible order)")
 n = np.array(list(sizes.values()), dtype=float)
-one, three = (
-    np.array(list(temperature_shares(sizes, T).values())) for T in (1, 3)
-)
+one, three = (np.array(list(temperature_shares(sizes, T).values())) for T in (1, 3))
 flat = (-(three * np.log(three)).sum()) > (-(one * np.log(one)).sum())
 root = np.abs(three - n ** (1 / 3) / (n ** (1 / 3)).sum()).max() < 1e-12
 claim("DAT-020", bool(flat and root))
