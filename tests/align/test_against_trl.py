@@ -119,7 +119,7 @@ def gradients(loss):
     return torch.autograd.grad(loss, MODELS[0].parameters(), retain_graph=True)
 
 
-def near(a, b):
+def assert_near(a, b):
     torch.testing.assert_close(a.detach(), b.detach(), **NEAR)
     for p, q in zip(gradients(a), gradients(b), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-6)
@@ -150,14 +150,14 @@ def test_dpo_and_ipo(method, theirs):
     x, y = next(PairBatches(PAIRS, 3, 10, pad=FILL))
     models = [m.decoder for m in MODELS]
     config = DirectConfig(method, beta=0.3)
-    near(direct_loss(models[0], x, y, config=config, ref_model=models[1]), trl_dpo(theirs))
+    assert_near(direct_loss(models[0], x, y, config=config, ref_model=models[1]), trl_dpo(theirs))
 
 
 def test_smoothed_dpo():
     """trl smooths in 'aot_unpaired', which is DPO where a batch has one pair."""
     both = [s[:1] for s in ours()]
     found = dpo_loss(*both, beta=0.3, label_smoothing=0.2)
-    near(found, trl_dpo("aot_unpaired", PAIRS[:1], label_smoothing=0.2))
+    assert_near(found, trl_dpo("aot_unpaired", PAIRS[:1], label_smoothing=0.2))
 
 
 def test_kto():
@@ -186,10 +186,10 @@ def test_kto():
     z = kto_reference_point(*there)
     assert float(z) == pytest.approx(fake._metrics["train"]["kl"][0], abs=1e-6)
     here = [response_logprobs(m.decoder, ids, mask).sum(1) for m in MODELS]
-    near(kto_loss(*here, good, z, beta=0.3, **weights), theirs)
+    assert_near(kto_loss(*here, good, z, beta=0.3, **weights), theirs)
     config = DirectConfig("kto", beta=0.3, **weights)
     models = [m.decoder for m in MODELS]
-    near(direct_loss(models[0], x, y, config=config, ref_model=models[1], pad=FILL), theirs)
+    assert_near(direct_loss(models[0], x, y, config=config, ref_model=models[1], pad=FILL), theirs)
 
 
 def means():
@@ -203,7 +203,7 @@ def test_orpo():
 
     chosen, rejected = means()
     losses, *_ = ORPOTrainer.odds_ratio_loss(trainer(), chosen, rejected)
-    near(orpo_loss(chosen, rejected, weight=0.3), (-chosen - losses).mean())
+    assert_near(orpo_loss(chosen, rejected, weight=0.3), (-chosen - losses).mean())
 
 
 def test_simpo():
@@ -212,7 +212,7 @@ def test_simpo():
     chosen, rejected = means()
     fake = trainer(alpha=0.0, loss_type="simpo", simpo_gamma=0.4)
     theirs, *_ = CPOTrainer.cpo_loss(fake, chosen, rejected)
-    near(simpo_loss(chosen, rejected, beta=0.3, gamma=0.4), theirs.mean())
+    assert_near(simpo_loss(chosen, rejected, beta=0.3, gamma=0.4), theirs.mean())
 
 
 P = 3  # tokens of the prompts in what trl reads
