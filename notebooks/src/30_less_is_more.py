@@ -150,6 +150,7 @@ assert shares[30][1] > 0.5 and shares[30][2] > 0.8
 
 # %% tags=["label-three"]
 study = read_results("superficial_alignment")
+print("mean [95 % interval of the mean, which may pass 0 or 100 %]")
 print("           form               right")
 for arm in ("true_32", "false_32", "none_32", "true_8", "true_128"):
     form, right = study.mean(arm, "form 100"), study.mean(arm, "right 100")
