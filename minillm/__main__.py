@@ -1,4 +1,4 @@
-"""`python -m minillm`: train a run, fine-tune it, chat with it, plan a bigger one, and measure.
+"""`python -m minillm`: train, fine-tune and align, chat, plan a bigger run, and measure.
 
 Each verb only reads its arguments and hands them on; the work is in the rooms. A wrong argument
 ends with one line that names the value and the remedy, and with exit status 2.
@@ -74,6 +74,39 @@ def finetune(
     from minillm.recipes.finetuning.sharded import execute_finetune_sharded
 
     execute_finetune_sharded(run, out)
+
+
+@app.command()
+def align(
+    recipe: Annotated[str, typer.Argument(help="reward, ppo, dpo or rejection")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="changes, such as data.rows=pairs.jsonl base=runs/full train.steps=50"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder to write (default runs/<name>)")] = None,
+    resume: Annotated[bool, typer.Option(help="go on from the last checkpoint in --out")] = False,
+) -> None:
+    """Learn what people prefer: a reward model, or a model that answers so.
+
+    From a JSONL of preferences (reward, dpo) or of talks (ppo, rejection), or from stories. Bad
+    rows are told by line and reason. Ctrl-C saves what --resume goes on from. Under torchrun reward
+    and dpo are sharded over all ranks, and go on by themselves.
+    """
+    from minillm.align import DriftError
+    from minillm.recipes import override
+    from minillm.recipes.aligning import execute_align, find_align
+
+    run = override(find_align(recipe), overrides or [])
+    out = out if out is not None else Path("runs") / run.name
+    if "RANK" not in os.environ:
+        try:
+            execute_align(run, out, resume_run=resume)
+        except DriftError as error:
+            raise ValueError(str(error)) from None
+        return
+    from minillm.recipes.aligning.sharded import execute_align_sharded
+
+    execute_align_sharded(run, out)
 
 
 @app.command()
@@ -198,10 +231,14 @@ def chat(
     seed: Annotated[int, typer.Option(help="of the story and of the sampling")] = 0,
 ) -> None:
     """Ask a model about a story, or talk with a fine-tuned one; an empty line or Ctrl-D ends."""
-    if (Path(model) / "finetune.json").is_file():
+    if any((Path(model) / note).is_file() for note in ("finetune.json", "align.json")):
+        from minillm.recipes.aligning import open_aligned
+        from minillm.recipes.finetuning import open_finetuned
         from minillm.recipes.finetuning.talk import talk
 
-        talk(model, temperature=temperature, seed=seed)
+        aligned = (Path(model) / "align.json").is_file()
+        opened = open_aligned if aligned else open_finetuned
+        talk(model, temperature=temperature, seed=seed, opened=opened)
         return
     from minillm.recipes.chat import converse
 

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 QUICK = ("train.steps=2", "train.warmup_steps=1", "data.n_rows=8", "data.n_held_out=4")
+PAIRS = ("train.steps=2", "train.warmup_steps=1", "data.n_rows=12")
 GOOD = (
     ("--help",),
     ("plan", "laptop"),
@@ -20,6 +21,9 @@ GOOD = (
     ("chat", "run"),  # standard input is empty, which ends it
     ("finetune", "lora", *QUICK, "--out", "tuned"),
     ("chat", "tuned"),
+    ("align", "reward", *PAIRS, "--out", "scores"),
+    ("align", "dpo", *PAIRS, "base=small", "data.n_held_out=4", "--out", "preferred"),
+    ("chat", "preferred"),
     ("bench",),
     ("clean", "texts", "--out", "cleaned"),
     ("clean", "texts", "--out", "cleaned"),  # nothing changed: no file is read again
@@ -31,6 +35,10 @@ BAD = (
     ("train", "no-such-recipe"),
     ("finetune", "no-such-recipe"),
     ("finetune", "full", "data.rows=no-such-file.jsonl", "--out", "other"),
+    ("align", "no-such-recipe"),
+    ("align", "dpo", "--out", "other"),  # there is no runs/full here
+    ("align", "reward", "data.rows=no-such-file.jsonl", "--out", "other"),
+    ("chat", "scores"),  # a reward model does not talk
     ("chat", "no-such-folder"),
     ("bench", "no-such-benchmark"),
     ("clean", "no-such-folder", "--out", "other"),

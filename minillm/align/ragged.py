@@ -138,6 +138,6 @@ def make_ragged_reader(
     ends = real[:, -1].all() and bool((real[:, 1:] >= real[:, :-1]).all())
     if real.ndim != 2 or real.dtype != torch.bool or not ends:
         raise ValueError("real must be (B, P), boolean, and True up to the end of each row only")
-    if fast and fusable(model) and model.config.position.scaling is None:
+    if fast and fusable(model):
         return FusedPaddedReader(model, real, max_new_tokens)
     return PaddedReader(model, real, max_new_tokens)

@@ -31,6 +31,7 @@ def minillm(*arguments, stdin=""):
         (("tokenize", "x", "--tokenizer", "missing_folder"), "no tokenizer 'missing_folder'"),
         (("chat", "missing_model"), "no model 'missing_model'"),
         (("finetune", "lorra"), "no fine-tuning recipe 'lorra'; there are full, lora, qlora"),
+        (("align", "dppo"), "no alignment recipe 'dppo'; there are reward, ppo, dpo, rejection"),
         (("bench", "missing_bench"), "no benchmark 'missing_bench'"),
     ],
 )
@@ -45,9 +46,9 @@ def test_a_mistake_is_one_line(arguments, words):
 
 def test_help_lists_the_verbs_that_exist():
     out = minillm("--help").stdout
-    for verb in ("train", "finetune", "tokenize", "plan", "chat", "bench"):
+    for verb in ("train", "finetune", "align", "tokenize", "plan", "chat", "bench"):
         assert verb in out
-    for later in ("align", "serve", "convert"):
+    for later in ("serve", "convert"):
         assert later not in out
 
 

@@ -79,7 +79,7 @@ def open_base(run: FinetuneRun) -> Base:
         )
     manifest = load_checkpoint(folder).manifest
     weights = find_checkpoint(folder) / "model.safetensors"
-    tuned = "finetune" in manifest
+    tuned = "finetune" in manifest or "align" in manifest
     return Base(model, tokenizer, manifest["run"], sha256(weights), tuned)
 
 

@@ -1,5 +1,6 @@
 """Talk with a fine-tuned model, in the terminal."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,20 +16,27 @@ from minillm.tokenizer import Tokenizer
 LONGEST_ANSWER = 48
 
 
-def talk(folder: str | Path, *, temperature: float, seed: int) -> None:
+def talk(
+    folder: str | Path,
+    *,
+    temperature: float,
+    seed: int,
+    opened: Callable[[str | Path], tuple[Decoder, Tokenizer]] = open_finetuned,
+) -> None:
     """Answer what is typed until an empty line or Ctrl-D; the talk so far is remembered.
 
     Args:
         folder: of a run of `python -m minillm finetune`.
         temperature: 0 takes the likeliest token each time.
         seed: of the samples.
+        opened: opens the folder; `open_aligned` for one of `python -m minillm align`.
 
     Raises:
         ValueError: if the folder holds no such run, or the seed is negative.
     """
     if seed < 0:
         raise ValueError(f"seed must be at least 0, got {seed}")
-    model, tokenizer = open_finetuned(folder)
+    model, tokenizer = opened(folder)
     typer.echo("Say something. An empty line ends; /new begins a new talk.")
     said: list[dict[str, str]] = []
     while True:

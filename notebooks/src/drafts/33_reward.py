@@ -13,7 +13,7 @@
 # %% [markdown]
 # # 33 Reward: how does a machine learn what people prefer?
 #
-# 75 min · CPU · 60 s · 1 GB · needs [28 Instructions](28_instructions.ipynb) · code: `minillm/align/ranking.py`, `reward.py`, `annotators.py`
+# 75 min · CPU · 40 s · 1 GB · needs [28 Instructions](28_instructions.ipynb) · code: `minillm/align/ranking.py`, `reward.py`, `annotators.py`
 #
 # Lesson 28 taught a model by showing it answers. But who writes them, and what if there is no single right one? People who cannot write
 # a good poem can still say which of two poems they like better. This lesson turns such choices into a number, the **reward** (奖励), that any
@@ -32,6 +32,10 @@
 # Shape letters here: N pairs, A annotators, K things or answers, F features, B pairs of a batch, T positions.
 
 # %% tags=["setup"]
+import json
+import tempfile
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -42,16 +46,17 @@ from minillm.align.bradley_terry import count_wins, fit_utilities, kendall_tau
 from minillm.align.linear_reward import fit_linear_reward
 from minillm.align.ranking import MARGINS, reward_loss, reward_loss_gradient
 from minillm.align.story_answers import HELPFUL, SAFE
-from minillm.align.story_pairs import (
-    features_of,
-    make_story_pairs,
-    preferences_of,
-    utilities_of,
-)
+from minillm.align.pair_files import read_pairs
+from minillm.align.story_pairs import features_of, make_story_pairs
+from minillm.align.story_pairs import utilities_of
 from minillm.evaluate import mean_interval
 from minillm.finetune.tasks import story_tasks
-from minillm.lesson import claim, setup, show
+from minillm.lesson import check, claim, setup, show
 from minillm.recipes import base
+from minillm.recipes import story_rewards as parts
+from minillm.recipes.records import read_results
+from minillm.recipes.studies.comparing_writing import RULE, one_world
+from minillm.train import OptimizerConfig, TrainConfig
 
 setup(seed=33)
 
@@ -70,43 +75,36 @@ setup(seed=33)
 #
 # **Predict, then run.** With 200 labels and $s=1$: which ends up nearer to $a^*$, and by about how much?
 
+# %%
+for name, worth in one_world(RULE, 1).items():
+    print(f"{name:8} is worth {worth:6.1f}")  # one world; 0 would be perfect
+
+# %% tags=["label-compare"]
+worlds = read_results("comparing_writing")
+print("five seeds, a hundred worlds each: choosing minus writing")
+for arm in worlds.measured:
+    pairs_of_means = zip(
+        worlds.values(arm, "picked 100"), worlds.values(arm, "written 100")
+    )
+    gain = mean_interval([picked - written for picked, written in pairs_of_means])
+    print(f"{arm:11} {gain.value:7.1f} [{gain.low:.1f}, {gain.high:.1f}]")
 
 # %%
-def lift(a):
-    return np.concatenate([a, (a**2).sum(axis=-1, keepdims=True)], axis=-1)
-
-
-def one_run(seed, n=200, s=1.0, D=8):
-    dice = np.random.default_rng(seed)
-    best = dice.normal(size=D)
-    ideas = best + s * dice.normal(size=(n, D))  # one blurred idea a label
-
-    def worth(a):
-        return -((a - best) ** 2).sum(axis=-1)
-
-    written = worth(ideas).mean()
-    two = 2 * dice.normal(size=(n, 2, D))
-    far = ((two - ideas[:, None]) ** 2).sum(axis=-1)
-    chosen = np.take_along_axis(two, far.argsort(axis=1)[:, :, None], axis=1)
-    w = fit_linear_reward(lift(chosen[:, 0]) - lift(chosen[:, 1]), l2=1e-2)
-    tried = 2 * dice.normal(size=(8, D))
-    picked = worth(tried[(lift(tried) @ w).argmax()])
-    return picked, written, worth(tried).mean()
-
-
-runs = np.array([one_run(seed) for seed in range(1, 6)])
-for name, values in zip(("chosen", "written", "drawn"), runs.T):
-    print(f"{name:8} {mean_interval(values.tolist())}")
-
-# %%
-gain = mean_interval((runs[:, 0] - runs[:, 1]).tolist())
-print("choosing minus writing:", gain)
+both = zip(worlds.values("rule", "picked"), worlds.values("rule", "written"))
+gain = mean_interval([picked - written for picked, written in both])
+print("one world a seed, as the ledger's rule says:", gain)
+claim("RLH-002", gain.value, gain)
 
 # %% [markdown]
-# TODO(next session): `claim("RLH-002", …)`. Seen once while this was drafted, seeds 1 to 5, rule as in the ledger: choosing *loses*, by 10.7 [1.3, 20.1],
-# since none of eight drawn points is near. Keep the rule and say so; then show beside it how the sign depends on the blur $s$, on the number drawn and on how
-# good they are. Comparing is easier only while there is something good to choose from: nobody can pick a good
-# haiku out of two bad ones. (Averaging the written points would also beat writing here. Points can be averaged; texts cannot.)
+# TODO(after the runs): state the sign. Seen once while this was drafted, with the rule in the ledger: choosing *loses* by about ten, since none of
+# eight points drawn at random is near. The rule stays, and so does its verdict. The other lines ask why:
+#
+# - `blur_…`: a clumsier hand. Written answers get worse with $s^2$; the reward averages the blur of 200 choices, so choosing must win from some blur on.
+# - `drawn_…`: more to choose from. The best of thousands is nearer.
+# - `writer_…`: the drawn answers are *what the person would write*. Now choosing starts where writing ends, and can only gain.
+#
+# The last is how it is done in practice: first lesson 28, then comparisons among the model's own answers. Comparing is easier while there is something good to choose
+# from; nobody can pick a good haiku out of two bad ones. (Averaging the written points would beat both here. Points can be averaged; texts cannot.)
 #
 # ## 2 Preferences, and who makes them (10 min)
 #
@@ -144,14 +142,7 @@ print(f"two of them agree on {labels.agreement():.0%} of the pairs")
 # **Files.** One JSON object a line. A row from which nothing can be learned is told, with its number and the reason; none is dropped in silence.
 
 # %%
-import json
-import tempfile
-from pathlib import Path
-
-from minillm.align.pair_files import read_pairs
-from minillm.tokenizer import course_tokenizer
-
-tokenizer = course_tokenizer()
+_, tokenizer = base("tiny")
 ask = [{"role": "user", "content": "Who?"}]
 rows = [
     {"prompt": ask, "chosen": "Mia.", "rejected": "No idea.", "rating": 2},
@@ -281,36 +272,168 @@ for name in MARGINS:
     )
 
 # %% [markdown]
-# Only the last column moves: the rewards grow, their order does not. TODO(next session): the study with reward models on story pairs, five seeds,
-# paired, and `claim("RLH-006", …)`. LLaMA-2's Table 28 reports 62.5 % without, 63.0 % with the small and 62.9 % with the large margins; on significantly better pairs
-# 79.1, 80.4 and 80.7, and on unsure ones the large margins *lose* (54.5 to 54.3). No interval is given.
+# Only the last column moves: the rewards grow, their order does not. With real reward models, on the story pairs:
+
+# %% tags=["label-margins"]
+margins = read_results("reward_margins")
+print("margins  rating 0    1     2     3   agreement   gap   too sure")
+for name in MARGINS:
+    row = [margins.mean(name, f"right {r}").value for r in range(4)]
+    rest = [margins.mean(name, k).value for k in ("agreement", "gap", "too sure")]
+    print(f"{name:8}", *(f"{x:5.2f}" for x in row), *(f"{x:8.3f}" for x in rest))
+
+# %%
+d = margins.difference("small", "none", "right 3")
+print("small margins minus none, pairs rated 3:", d)
+claim("RLH-006", d.value, d)
+for rating in range(4):
+    found = margins.difference("large", "none", f"right {rating}")
+    print(f"large minus none, rating {rating}:", found)
+assert margins.difference("large", "none", "gap").low > 0
+
+# %% [markdown]
+# TODO(after the runs): one sentence on what moved. What LLaMA-2's Table 28 reports: 62.5 % without, 63.0 % with the small and 62.9 % with the large margins; on significantly better
+# pairs 79.1, 80.4 and 80.7, and on unsure ones the large margins *lose* (54.5 to 54.3). No interval is given. Gains of that size need tens of thousands of held-out
+# pairs to be seen; a null here does not refute them.
 #
 # ## 5 A reward model from a language model (15 min)
 #
 # Take a Decoder, read its last features at the **last token of the answer** (it alone has seen all of it), and multiply by one vector. The answer ends with
 # `<|im_end|>`, in training and in use: a reward read one place later is another reward.
 
-# %% tags=["nbval-ignore-output", "label-train"]
-decoder, tokenizer = base("tiny")
-rewards_of = align.RewardModel(decoder.float())
-held = make_story_pairs(story_tasks("test", 150), seed=2)
-
-
-def rows_of(some, seed):
-    told = annotate(utilities_of(some, HELPFUL), [Annotator("usual")], seed=seed)
-    return preferences_of(some, told)
-
-
-TODO_PILOT = "steps, learning rate and context: see the hand-in of the align room"
+# %%
+train_pairs = parts.draw_pairs("train", 320, 33)
+held = parts.draw_pairs("test", 160, 33)  # of other worlds
+prefs = parts.label(train_pairs, HELPFUL, 33)
+encoded = align.encode_pairs(prefs, tokenizer)
+ids, learned = encoded[0].chosen.ids, encoded[0].chosen.learned
+last = max(t for t, is_answer in enumerate(learned) if is_answer)
+print("the reward is read at", repr(tokenizer.decode([ids[last]])), "- place", last)
+print("the end of the row:", tokenizer.decode(list(ids[last - 12 : last + 1])))
 
 # %% [markdown]
-# TODO(next session): the live run (at most 20 s), accuracy against `best_accuracy`, by rating with intervals, against size and data from recorded runs.
+# **Predict.** Before any training the loss is near $\ln 2=0.69$. Why? And where can it end, if labels are noisy?
+
+# %% tags=["nbval-ignore-output", "label-train"]
+LR = 1e-3  # TODO(after the runs): the piloted rate of `tiny` in reward_sizes
+body, tokenizer = base("tiny")
+judge_of_stories = align.RewardModel(body.float())
+batches = align.RewardBatches(
+    encoded, 8, pad=tokenizer.special_id("<|pad|>"), seed=33
+)
+steps = TrainConfig(steps=40, warmup_steps=4, log_every=0, precision="float32")
+losses = []
+align.train_reward(
+    judge_of_stories, batches, steps, optimizer=OptimizerConfig(lr=LR),
+    log=lambda record: losses.append(record["loss"]), progress=False,
+)  # fmt: skip
+print(
+    f"first ten steps {np.mean(losses[:10]):.2f}, last ten {np.mean(losses[-10:]):.2f}"
+)
+
+# %% tags=["nbval-ignore-output"]
+usual = Annotator("usual")
+chances = usual.probabilities(utilities_of(held, HELPFUL))
+gaps = parts.gaps_on(judge_of_stories, tokenizer, held)  # first minus second
+reached, ceiling = parts.agreement(gaps, chances), align.best_accuracy(chances)
+print(f"agrees with a fresh annotator on {reached:.1%}; at best {ceiling:.1%}")
+assert (
+    0.5 < reached < ceiling < 0.95
+)  # TODO(after the runs): a range from the spread
+
+# %% [markdown]
+# The ceiling is not 100 %: who knows the gold utility still meets an annotator who errs. A reward model that "has only 65 %" may be close
+# to all that there is. Here both numbers are known.
+#
+# **By rating.** Clear pairs should be easy. A hundred and sixty held-out pairs, each labelled by five people with the same noise:
+
+# %% tags=["nbval-ignore-output"]
+panel = [Annotator(f"person {k}") for k in range(5)]
+told = annotate(utilities_of(held, HELPFUL), panel, seed=34)
+signed = np.where(told.first, 1.0, -1.0) * gaps[:, None]  # (N, 5), > 0 is right
+for rating, share in align.accuracy_by_rating(
+    signed.ravel(), told.ratings.ravel()
+).items():
+    print(f"rating {rating}: {share}")
+
+# %% [markdown]
+# (The intervals take the 800 labels to be independent; five of them share a pair, so they are somewhat too narrow.)
+#
+# **Size and data.** Three bodies, 64 to 576 pairs, one pass over them, five seeds:
+
+# %% tags=["label-sizes"]
+sizes = read_results("reward_sizes")
+top = sizes.mean("small_576", "ceiling").value
+fig, ax = plt.subplots(figsize=(5.6, 2.9), layout="constrained")
+for model, style in (("draft", "o:"), ("tiny", "s--"), ("small", "^-")):
+    found = [sizes.mean(f"{model}_{n}", "agreement") for n in (64, 192, 576)]
+    bars = [[f.value - f.low for f in found], [f.high - f.value for f in found]]
+    ax.errorbar(
+        (64, 192, 576), [f.value for f in found], bars, fmt=style, capsize=3,
+        label=model,
+    )  # fmt: skip
+ax.axhline(top, color="k", lw=0.8, ls="-.", label="who knows the utility")
+ax.axhline(0.5, color="k", lw=0.8, ls=":", label="luck")
+ax.set(xscale="log", xlabel="pairs", ylabel="agreement")
+ax.set_xticks((64, 192, 576), (64, 192, 576))
+ax.legend(fontsize=8)
+alt = (
+    "Agreement of reward models of three sizes with a fresh annotator against the "
+)
+alt += "number of pairs, with the ceiling that noise sets, five seeds."
+show(fig, alt=alt)
+
+# %%
+for model in ("draft", "tiny", "small"):
+    print(f"{model:6}", sizes.mean(f"{model}_576", "right against wrong"))
+print("more pairs, small:", sizes.difference("small_576", "small_64", "agreement"))
+print("larger body, 576: ", sizes.difference("small_576", "draft_576", "agreement"))
+
+# %% [markdown]
+# **What you should see.** TODO(after the runs): which of the two helps, and whether the ceiling is reached. The printed lines count only pairs of a right and a wrong answer, which no form gives away: one must have read
+# the story. If these stay near one half, the model has learned manners and not truth, and lesson 34's policy will find out.
 #
 # ## 6 May its confidence be believed? (8 min)
 #
-# Of the pairs that it is 80 % sure of, 80 % should come out as it says. `reliability`, `calibration_error`, and `fit_scale`: one factor on all rewards,
-# which changes no order. TODO: on the live model; margins make it too sure (the mean gap above).
+# A reward model says more than an order: $\sigma(r_c-r_r)$ is a probability. It is **calibrated** (校准) if, of the pairs that it is 80 % sure of, 80 % come out as it says. The
+# **expected calibration error** averages the distance between what it claims and what comes, over bins of like confidence (Guo et al. 2017). Even a perfect model has some, because bins are
+# small: compare with chance. One factor on all rewards, fitted on *other* pairs, mends what is too sure or too shy, and changes no order.
+
+# %% tags=["nbval-ignore-output", "label-calibration"]
+half = len(held) // 2
+fitted, tested = signed[:half].ravel(), signed[half:].ravel()
+scale = align.fit_scale(fitted)
+fig, ax = plt.subplots(figsize=(4.2, 3.0), layout="constrained")
+for factor, style, name in ((1.0, "o-", "as trained"), (scale, "s--", "scaled")):
+    bins = align.reliability(factor * tested, 5)
+    ax.plot(
+        [b.confidence for b in bins], [b.accuracy for b in bins], style, label=name
+    )
+    error = align.calibration_error(factor * tested, 5)
+    luck = align.expected_by_chance(factor * tested, 5)
+    print(f"{name:10} error {error:.3f}, by chance {luck:.3f}")
+ax.plot([0.5, 1], [0.5, 1], "k:", label="calibrated")
+ax.set(xlabel="confidence", ylabel="share that is right")
+ax.legend(fontsize=8)
+alt = "Share of right orders against confidence in five bins, before and after all "
+alt += (
+    "rewards are multiplied by one factor; a calibrated model lies on the diagonal."
+)
+show(fig, alt=alt)
+print(f"factor {scale:.2f}")
+assert np.array_equal(np.sign(scale * tested), np.sign(tested))
+
+# %% [markdown]
+# **What you should see.** Below the diagonal the model is too sure. TODO(after the runs): which side, and how much one factor repairs.
 #
+# Margins push it to that side on purpose: the loss asks for gaps that the noise does not justify. The factor that would mend each:
+
+# %%
+for name in MARGINS:
+    factor = margins.mean(name, "scale")
+    print(f"{name:6} {factor.value:.2f} [{factor.low:.2f}, {factor.high:.2f}]")
+
+# %% [markdown]
 # ## 7 Two aims, two rewards (10 min)
 #
 # Some stories are secrets. There the right answer helps and is not safe; a refusal is safe and does not help.
@@ -324,7 +447,6 @@ print(f"{np.mean([pair.conflicts() for pair in both]):.0%} of the pairs conflict
 
 # %% [markdown]
 # One number orders a pair in one way. So on pairs that conflict its two accuracies add up to 1, whatever it is and however it was trained: their mean is one half.
-# Two models can have both. That is arithmetic; what LLaMA-2 says (sections 3.2.2 and 3.2.3) is that the pooled labels also confuse. TODO(next session): RLH-007 from the recorded study.
 
 # %%
 helpful, safe = (utilities_of(both, w) for w in (HELPFUL, SAFE))
@@ -341,8 +463,38 @@ print(
 assert sum(right) == 1
 
 # %% [markdown]
-# LLaMA-2 then decides by the prompt: the safety reward where the prompt asks for something unsafe *or* its score is under 0.15, else the helpful one (`combine_rewards`).
+# That is arithmetic. What must be measured: how near to 1 two models come, and whether labels of both sorts confuse a single model on the pairs that do *not* conflict, as LLaMA-2 suspects (section 3.2.2).
+
+# %% tags=["label-two"]
+two = read_results("two_rewards")
+columns = ("helpful conflict", "safe conflict", "helpful rest", "safe rest")
+print("models ", *(f"{name:>17}" for name in columns))
+for arm in ("two", "one"):
+    print(f"{arm:7}", *(f"{two.mean(arm, name).value:17.2f}" for name in columns))
+
+# %%
+d = two.difference("two", "one", "conflict")
+print("two models minus one, pairs that conflict:", d)
+claim("RLH-007", d.value, d)
+for aim in ("helpful", "safe"):
+    d = two.difference("two", "one", f"{aim} rest")
+    print(f"the same on the rest, {aim}:", d)
+assert all(abs(x - 0.5) < 1e-9 for x in two.values("one", "conflict"))
+
+# %% [markdown]
+# TODO(after the runs): which side the one model takes, and what pooling costs on the rest. Half of the claim could not have come out otherwise, and we say so.
 #
+# LLaMA-2 then decides by the prompt (section 3.2.3): the safety reward where the prompt asks for something unsafe *or* its score is under 0.15, else the helpful one.
+
+# %%
+helpful_of, safe_of = torch.tensor([2.0, 2.0, 2.0]), torch.tensor([3.0, 3.0, -2.0])
+asks = torch.tensor(
+    [False, True, False]
+)  # does the prompt ask for something unsafe?
+print(align.combine_rewards(helpful_of, safe_of, asks).tolist())
+print("score of -2:", round(torch.sigmoid(torch.tensor(-2.0)).item(), 3), "< 0.15")
+
+# %% [markdown]
 # ## 8 Planted: a taste for long answers (8 min)
 #
 # An annotator who likes length, for no reason: 1 for each 100 characters. How do we find out, without knowing it?
@@ -365,12 +517,29 @@ for bias in (0.0, 1.0, 3.0):
 
 # %% [markdown]
 # Note the first line: without any bias the longer answer wins more often than not, because padded answers are right ones. Length may go with quality for a good
-# reason. Where the gold utility is known, `length_effect(rewards, lengths, gold)` tells the two apart. TODO(next session): a reward model trained with and without balance.
+# reason. So "the longer one wins" proves nothing; `length_effect(rewards, lengths, gold)` asks what length adds *beside* the gold utility.
 #
-# ## At scale
+# Now reward models: an honest annotator; one with a bias of 2; and two remedies. **Balance** keeps only pairs of which length says nothing, so there are fewer: `fewer` is the control, as
+# few pairs drawn by chance. **Regression** takes the reward's line on length off afterwards.
 #
-# TODO: table from LLaMA-2: 1 418 091 comparisons of Meta's own, 2 919 326 in all (Table 6); the article says 1 million in one place and 1.4 million in another, the first is the
-# abstract's "over 1 million"; accuracy 63.2 % for helpfulness, 64.5 % for safety on their own test sets (Table 7), 94.3 % on significantly better safety pairs and 55.3 % on unsure ones (Table 8).
+# **Predict.** `padded wins` is how often empty sentences raise the reward of the same right answer. What will it be for `honest`, `fond` and `balanced`?
+
+# %% tags=["label-length"]
+taste = read_results("length_bias")
+columns = ("pairs", "gold", "padded wins", "slope", "gold slope", "gold regressed")
+print("arm     ", *(f"{name:>14}" for name in columns))
+for arm in taste.measured:
+    print(f"{arm:8}", *(f"{taste.mean(arm, name).value:14.2f}" for name in columns))
+
+# %%
+print("planted: ", taste.difference("fond", "honest", "padded wins"))
+print("balanced:", taste.difference("balanced", "fewer", "padded wins"))
+print("gold:    ", taste.difference("balanced", "fewer", "gold"))
+assert taste.difference("fond", "honest", "slope").low > 0
+
+# %% [markdown]
+# TODO(after the runs): whether the bias was learned, whether balance removes it against `fewer`, what it costs, and whether regression takes too much (right answers are longer *because*
+# they are right in none of our pairs but the padded ones; look at `honest`, where there is nothing to repair).
 #
 # ## Common mistakes
 #
@@ -384,10 +553,245 @@ for bias in (0.0, 1.0, 3.0):
 # | held-out pairs share prompts with training pairs | everything is too good |
 # | more than one epoch | the training pairs are learned by heart |
 #
-# ## Homework
+# ## Homework (45 min, after the lesson)
 #
-# TODO: 1 agreement expected of two annotators with given noise · 2 the last token of each row from a mask · 3 one step of Hunter's fit · 4 expected calibration error ·
-# 5 ranked answers of one prompt: the K-choose-2 loss from one pass · 6 balance by length within quantiles
+# ### Exercise 1 · How often do two people agree? (6 min, ★☆☆)
+#
+# `gap` is (N,), utility of the first answer minus that of the second. Two annotators perceive it with logistic noise of spread `s` and `t`, each on its own. Return the share of
+# pairs on which they are expected to say the same, a float.
+#
+# <details><summary>Hint 1</summary>p = 1 / (1 + exp(−gap / s)) is how often one prefers the first.</details>
+# <details><summary>Hint 2</summary>They agree if both prefer the first, or both the second.</details>
+
+
+# %% tags=["exercise"]
+def agree(gap, s, t):
+    # BEGIN SOLUTION
+    p = 1 / (1 + np.exp(-gap / s))
+    q = 1 / (1 + np.exp(-gap / t))
+    return (p * q + (1 - p) * (1 - q)).mean()
+    # END SOLUTION
+
+
+# %% tags=["check"]
+def counted_agreement(gap, s, t):
+    found = 0.0
+    for g in gap:
+        p, q = choice_probability(g, s), choice_probability(g, t)
+        for one in (True, False):
+            found += (p if one else 1 - p) * (q if one else 1 - q) / len(gap)
+    return float(found)
+
+
+dice = np.random.default_rng(1)
+cases = [(dice.normal(size=20), 1.0, 1.0), (dice.normal(size=7) * 3, 0.5, 2.0)]
+cases += [(np.zeros(3), 1.0, 4.0), (np.array([-2.0, 3.0]), 3.0, 1.0)]
+check(agree, counted_agreement, cases)
+
+# %% [markdown]
+# ### Exercise 2 · Where the reward is read (8 min, ★★☆)
+#
+# `features` is (B, T, D), `mask` (B, T) bool, True at the tokens of the answers; a talk may hold several answers, and padding is on the right. `w` is (D,). Return the rewards, (B,): `w` times the
+# features at the **last marked** token of each row.
+#
+# <details><summary>Hint 1</summary>torch.where(mask, places, -1).amax(dim=1), with places = torch.arange(T).</details>
+# <details><summary>Hint 2</summary>features[torch.arange(B), last] is (B, D).</details>
+
+
+# %% tags=["exercise"]
+def read_rewards(features, mask, w):
+    # BEGIN SOLUTION
+    places = torch.arange(mask.shape[1])
+    last = torch.where(mask, places, -1).amax(dim=1)
+    return features[torch.arange(len(features)), last] @ w
+    # END SOLUTION
+
+
+# %% tags=["check"]
+def read_one_by_one(features, mask, w):
+    found = []
+    for row, marks in zip(features, mask.tolist()):
+        last = max(t for t, marked in enumerate(marks) if marked)
+        found.append((row[last] * w).sum())
+    return torch.stack(found)
+
+
+torch.manual_seed(2)
+x, w = torch.randn(3, 6, 4, dtype=torch.double), torch.randn(4, dtype=torch.double)
+marks = torch.tensor([[0, 1, 1, 0, 1, 0], [0, 0, 0, 0, 0, 1], [0, 1, 0, 0, 0, 0]])
+cases = [(x, marks.bool(), w), (x[:1], marks[2:].bool(), w)]
+cases += [(x[:2], marks[[2, 0]].bool(), -w)]
+check(read_rewards, read_one_by_one, cases)
+
+# %% [markdown]
+# ### Exercise 3 · One step of Hunter's fit (7 min, ★★☆)
+#
+# `u` is (K,), `wins` (K, K): wins[i, j] times i was preferred to j. Return the utilities after one step of section 3, shifted so that their mean is 0.
+#
+# <details><summary>Hint 1</summary>n = wins + wins.T; e = np.exp(u); the sum runs over j: (n / (e[:, None] + e)).sum(axis=1).</details>
+# <details><summary>Hint 2</summary>Take the logarithm of W divided by that sum, then subtract the mean.</details>
+
+
+# %% tags=["exercise"]
+def hunter_step(u, wins):
+    # BEGIN SOLUTION
+    n, e = wins + wins.T, np.exp(u)
+    new = np.log(wins.sum(axis=1) / (n / (e[:, None] + e)).sum(axis=1))
+    return new - new.mean()
+    # END SOLUTION
+
+
+# %% tags=["check"]
+def step_by_loops(u, wins):
+    K, new = len(u), []
+    for i in range(K):
+        won = sum(wins[i, j] for j in range(K))
+        below = 0.0
+        for j in range(K):
+            n = wins[i, j] + wins[j, i]
+            below += n / (np.exp(u[i]) + np.exp(u[j]))
+        new.append(np.log(won / below))
+    return np.array(new) - np.mean(new)
+
+
+dice = np.random.default_rng(3)
+table = dice.integers(1, 9, size=(4, 4)).astype(float)
+np.fill_diagonal(table, 0)
+cases = [(np.zeros(4), table), (dice.normal(size=4), table)]
+cases += [(np.array([1.0, -1.0]), np.array([[0.0, 3.0], [1.0, 0.0]]))]
+check(hunter_step, step_by_loops, cases)
+
+# %% [markdown]
+# ### Exercise 4 · Expected calibration error (8 min, ★★☆)
+#
+# `gaps` is (N,), reward of the preferred answer minus the other's; none is 0. The confidence is $\sigma(|gap|)$, between ½ and 1. Put it into `n` bins of equal width from ½ to 1 (a confidence on a border belongs to the upper
+# bin). Return $\sum_{\text{bins}}\frac{n_b}{N}\,|\text{share right}-\text{mean confidence}|$, a float.
+#
+# <details><summary>Hint 1</summary>which = np.minimum(((confidence − 0.5) * 2 * n).astype(int), n − 1).</details>
+# <details><summary>Hint 2</summary>A bin without pairs adds nothing; a pair is right if its gap is above 0.</details>
+
+
+# %% tags=["exercise"]
+def believed_too_much(gaps, n):
+    # BEGIN SOLUTION
+    confidence = 1 / (1 + np.exp(-np.abs(gaps)))
+    right = gaps > 0
+    which = np.minimum(((confidence - 0.5) * 2 * n).astype(int), n - 1)
+    error = 0.0
+    for k in range(n):
+        here = which == k
+        if here.any():
+            error += here.mean() * abs(right[here].mean() - confidence[here].mean())
+    return error
+    # END SOLUTION
+
+
+# %% tags=["check"]
+dice = np.random.default_rng(4)
+cases = [(dice.normal(size=60) * 2 + 0.5, n) for n in (1, 4, 10)]
+cases += [(np.array([3.0, 3.0, -3.0]), 5), (np.array([9.0, -0.1, -0.2, 60.0]), 8)]
+check(believed_too_much, align.calibration_error, cases)
+
+# %% [markdown]
+# ### Exercise 5 · Nine answers, thirty-six pairs (8 min, ★★★)
+#
+# Labellers of InstructGPT rank K answers to a prompt. `rewards` is (B, K), the best answer first. Return the mean of $-\ln\sigma(r_i-r_j)$ over all $i<j$ and all prompts, a scalar tensor that
+# stays finite for rewards of ±1 000. A backward pass reads every answer once, not K − 1 times.
+#
+# <details><summary>Hint 1</summary>i, j = torch.triu_indices(K, K, offset=1).</details>
+# <details><summary>Hint 2</summary>torch.nn.functional.logsigmoid does not overflow.</details>
+
+
+# %% tags=["exercise"]
+def all_pairs(rewards):
+    # BEGIN SOLUTION
+    K = rewards.shape[1]
+    i, j = torch.triu_indices(K, K, offset=1)
+    return -torch.nn.functional.logsigmoid(rewards[:, i] - rewards[:, j]).mean()
+    # END SOLUTION
+
+
+# %% tags=["check"]
+torch.manual_seed(5)
+cases = [(torch.randn(3, K, dtype=torch.double),) for K in (2, 4, 9)]
+cases += [(torch.tensor([[-1000.0, 1000.0, 0.0]]),)]
+cases += [(torch.tensor([[5.0, 1.0, 2.0], [0.0, 0.0, 0.0]]),)]
+check(all_pairs, align.ranked_loss, cases)
+
+# %% [markdown]
+# ### Exercise 6 · Which of the two rewards? (6 min, ★★☆)
+#
+# `helpful` and `safe` are rewards, (N,); `asks` is bool, True where the prompt asks for something unsafe. Return LLaMA-2's choice: the safe reward where `asks`, or where the safety **score** (the sigmoid
+# of the reward) is below `threshold`; the helpful one elsewhere.
+#
+# <details><summary>Hint</summary>torch.where(condition, a, b); compare torch.sigmoid(safe), return safe itself.</details>
+
+
+# %% tags=["exercise"]
+def decide(helpful, safe, asks, threshold):
+    # BEGIN SOLUTION
+    unsafe = asks | (torch.sigmoid(safe) < threshold)
+    return torch.where(unsafe, safe, helpful)
+    # END SOLUTION
+
+
+# %% tags=["check"]
+def decided(helpful, safe, asks, threshold):
+    return align.combine_rewards(helpful, safe, asks, threshold=threshold)
+
+
+torch.manual_seed(6)
+helpful_6, safe_6 = 2 * torch.randn(2, 40, dtype=torch.double)
+asks_6 = torch.arange(40) % 3 == 0
+cases = [(helpful_6, safe_6, asks_6, t) for t in (0.15, 0.5, 0.0)]
+cases += [(helpful_6, safe_6, asks_6 & False, 0.9)]
+check(decide, decided, cases)
+
+# %% [markdown]
+# ## At scale
+#
+# | | LLaMA-2 (2023) | InstructGPT (2022) | here |
+# |---|---|---|---|
+# | comparisons | 1 418 091 of Meta's own, 2 919 326 in all (Table 6) | 33 thousand prompts, 4 to 9 answers ranked each | some hundreds |
+# | body | a chat checkpoint, up to 70 B | 6 B | 0.3 to 3.1 M |
+# | passes over the pairs | one | one | one |
+# | accuracy | 63.2 % helpful, 64.5 % safe, own test sets (Table 7) | 69.6 % on labellers not seen (TODO: check the place) | beside a known ceiling |
+# | clear and unclear pairs | safety: 94.3 % significantly better, 55.3 % unsure (Table 8) | | section 5 |
+#
+# The article gives Meta's pairs as 1 million in one place and 1.4 million in another. Both come from the paper: "over 1 million" from its text, 1 418 091 from Table 6 (RLH-014). Meta's dialogues are
+# longer than those of the open sets (RLH-015). A larger body is a better judge there, and had not reached its plateau with the data they had (Figure 6).
+#
+# **Taken on trust until lesson 34:** that a policy trained on such a reward gets better. It gets better *at the reward*; lesson 35 measures where the two part.
+#
+# ## Recap
+#
+# - Noise of Gumbel's kind in utilities gives Bradley and Terry; only differences count, in units of the noise.
+# - The ranking loss pushes by the probability of the wrong order; a margin pushes settled pairs, too, and makes gaps larger.
+# - The reward is read at the token that ends the answer, in training and in use.
+# - Noise sets a ceiling; quote accuracy beside it, and by rating.
+# - Calibration is one factor away; order is not changed by it.
+# - One number cannot order a pair in two ways. Two models can.
+# - Length may go with quality. Ask what it adds beside quality, and keep a control with as few pairs.
+#
+# ## Questions
+#
+# 1. All rewards of a model are raised by 5. What changes in its loss?
+# <details><summary>Answer</summary>Nothing: only differences enter. That is why the head needs no bias.</details>
+#
+# 2. Annotators are twice as noisy. What happens to the best rewards, and to the best order?
+# <details><summary>Answer</summary>The rewards halve, since they are in units of the noise; the order stays.</details>
+#
+# 3. A model agrees with held-out labels on 81 % of the pairs, and the ceiling was 78 %. What now?
+# <details><summary>Answer</summary>Too few pairs, or a leak: prompts, or the very labels, in both parts.</details>
+#
+# 4. Why is a pair that is settled pushed with a margin of 3 but hardly without?
+# <details><summary>Answer</summary>The push is σ(m − gap): with m = 3 a gap of 1 counts as one of −2.</details>
+#
+# 5. "Our single reward model is 50 % accurate on conflicts, so it needs more training." Right?
+# <details><summary>Answer</summary>No: the mean of its two accuracies there is one half whatever it does.</details>
+#
+# 6. Balanced pairs gave a better reward than all pairs. Is length the reason?
+# <details><summary>Answer</summary>Compare with as many pairs drawn by chance; otherwise number and choice are mixed.</details>
 #
 # ## Sources
 #
@@ -395,4 +799,6 @@ for bias in (0.0, 1.0, 3.0):
 # Ouyang et al. 2022, arXiv:2203.02155, section 3.5 (the loss; K answers at once) · Touvron et al. 2023, arXiv:2307.09288, sections 3.2.1 to 3.2.3, Tables 6 to 8, 27, 28 ·
 # Guo et al. 2017, arXiv:1706.04599 (calibration) · Singhal et al. 2023, arXiv:2310.03716 (length)
 #
-# Next: [34a Policy gradient](34a_policy_gradient.ipynb)
+# ## Next
+#
+# [34a Policy gradient](34a_policy_gradient.ipynb): an answer has a number now. How does a model learn to say what earns it?

@@ -29,38 +29,21 @@
 # 5. name three bugs that make the estimate wrong without an error message.
 
 # %% tags=["setup"]
+import itertools
 import math
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from minillm.align import (
-    answer_probabilities,
-    best_baseline,
-    every_answer,
-    exact_kl,
-    exact_objective,
-    flat_gradient,
-    gae,
-    gae_of_row,
-    gae_weights,
-    k1,
-    k2,
-    k3,
-    lay_answers,
-    leave_one_out,
-    reinforce_loss,
-    response_logprobs,
-    rewards_to_go,
-    rollout,
-    sample_gradients,
-    td_errors,
-)
+from minillm.align import answer_probabilities, best_baseline, every_answer
+from minillm.align import exact_kl, exact_objective, flat_gradient
+from minillm.align import gae, gae_of_row, gae_weights, k1, k2, k3, lay_answers
+from minillm.align import leave_one_out, reinforce_loss, response_logprobs
+from minillm.align import rewards_to_go, rollout, sample_gradients, td_errors
 from minillm.lesson import check, setup, show
 from minillm.model import AttentionConfig, Decoder, DecoderConfig
 from minillm.model import FeedForwardConfig
-import itertools
 
 setup(seed=34)
 f64 = torch.float64
@@ -235,7 +218,7 @@ assert paid_more > 20 * noise(rewards)
 # %% tags=["label-baseline"]
 b_best = best_baseline(rewards, score, p)
 print(f"mean reward {J:.3f}, best baseline {b_best:.3f}")
-line = np.linspace(-1, 3, 81)
+line = np.linspace(-0.4, 0.8, 81)
 curve = [noise(rewards - b) for b in line]
 assert noise(rewards - b_best) <= min(curve) + 1e-12
 assert noise(rewards - J) < noise(rewards)
@@ -346,12 +329,10 @@ print("lambda 1 is rewards to go minus value")
 # %% [markdown]
 # Now the trade in numbers: for each $\lambda$, how far is the *mean* estimate off (bias, 偏差), and how does it scatter? First with the true values, then with values that we spoil, as a half-trained critic would.
 
-# %% tags=["label-trade"]
+# %%
 generator = torch.Generator().manual_seed(0)
 table = {}
-for (
-    answer
-) in answers:  # one error for each state, the same whichever way it is reached
+for answer in answers:  # one error a state, the same however it is reached
     for t in range(len(answer)):
         if answer[:t] not in table:
             table[answer[:t]] = 0.15 * torch.randn(
@@ -361,6 +342,7 @@ spoilt = values.clone()
 for row, answer in zip(spoilt, answers, strict=True):
     for t in range(len(answer)):
         row[len(PROMPT) + t] += table[answer[:t]]
+# %% tags=["label-trade"]
 tables = {}
 for name, V in (("true", values), ("spoilt", spoilt)):
     trade = tables[name] = {}
@@ -387,6 +369,7 @@ left.set(xlabel="surprise s", ylabel="advantage t", title="weights, λ = 0.7")
 right.plot([b for b, _ in trade.values()], [n for _, n in trade.values()], "o-")
 for lam, (b, n) in trade.items():
     right.annotate(f"{lam:g}", (b, n), textcoords="offset points", xytext=(5, 3))
+right.margins(0.12)
 right.set(xlabel="bias (share of the gradient)", ylabel="noise of one sample")
 alt = "Left: the weights form an upper triangle that fades away from the "
 alt += "diagonal. Right: bias against noise for four values of lambda, with "

@@ -28,18 +28,24 @@
 # 5. measure over-optimisation, and say honestly whether a curve bends.
 
 # %% tags=["setup"]
+import copy
 import math
+from itertools import pairwise
 from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import torch
 
 from minillm import align
+from minillm.evaluate import paired_difference
 from minillm.finetune import Task, encode_talk, fine_tune
+from minillm.finetune.chat import prompt_ids, reply_text
 from minillm.finetune.talks import PAD, START, ChatBatches
-from minillm.lesson import check, setup, show
+from minillm.lesson import check, claim, setup, show
 from minillm.model import AttentionConfig, Decoder, DecoderConfig
 from minillm.model import FeedForwardConfig
+from minillm.recipes.records import read_results
+from minillm.recipes.studies.rejection_rounds import at_kl
 from minillm.tokenizer import Tokenizer
 from minillm.train import OptimizerConfig, TrainConfig
 
@@ -105,6 +111,20 @@ for n in (2, 4, 8, 16, 64):
     assert exact <= bound
     print(f"{n:2}  {exact:.4f}   {bound:.4f}")
 
+# %% [markdown]
+# The claim that we judge is that the formula is the *value*. Ten bandits, best of 64:
+
+# %% tags=["label-claim-009"]
+exact = []
+for seed in range(10):
+    generator = torch.Generator().manual_seed(100 + seed)
+    ref = torch.randn(64, generator=generator, dtype=f64).softmax(0)
+    scores = torch.randn(64, generator=generator, dtype=f64)
+    exact.append(align.best_of_n_kl(ref, scores, 64))
+mean = sum(exact) / len(exact)
+print(f"exact {mean:.3f}, formula {align.best_of_n_kl_bound(64):.3f}")
+claim("RLH-009", mean)
+
 # %%
 two = torch.tensor([0.5, 0.5])
 apart = align.best_of_n_kl(two, torch.tensor([0.0, 1.0]), 64)
@@ -133,7 +153,7 @@ def ask(question, right):
     return Task(messages, right, "letter", question, lambda text: text == right)
 
 
-tasks = [ask("1", "b"), ask("2", "c")]
+tasks = [ask("1", "b"), ask("2", "b")]
 talks = [
     [{"role": "user", "content": q}, {"role": "assistant", "content": a}]
     for q in "12"
@@ -173,15 +193,16 @@ def right_share(model, seed=99):
 
 
 # %% [markdown]
-# **Predict.** The checker wants b for "1" and c for "2". What share is right before anything is learned? And after one round with $K=8$?
+# **Predict.** The checker wants b, whatever is asked. What share is right before anything is learned? And after three rounds with $K=8$?
 
 # %% tags=["nbval-ignore-output", "label-rounds"]
-steps = TrainConfig(steps=6, batch_size=2, context=40, log_every=0)
+steps = TrainConfig(steps=12, batch_size=2, context=40, log_every=0)
 model = first_model()
-print(f"before: {right_share(model):.0%} right")
+before = right_share(model)
+print(f"before: {before:.0%} right")
 with TemporaryDirectory() as folder:
     how = align.RejectionConfig(n_samples=8, rounds=3, max_tokens=3, least=1.0)
-    rate = OptimizerConfig(lr=1e-2)
+    rate = OptimizerConfig(lr=2e-3)
     reports = align.rejection_run(
         model,
         tokenizer,
@@ -196,7 +217,7 @@ for r, report in enumerate(reports):
     print(f"round {r}: mean {report.mean:.2f}, best of 8 {report.best:.2f}")
 after = right_share(model)
 print(f"after: {after:.0%} right")
-assert after > 0.6
+assert after > before + 0.15
 
 # %% [markdown]
 # What the run reports is as important as what it keeps: answers that were cut off by the limit of tokens (a model that learns from them learns to
@@ -225,9 +246,106 @@ for samples, rounds in ((24, 1), (8, 3)):
 # %% [markdown]
 # (The deeper arm also takes three times as many fine-tuning steps; the study of this lesson holds them equal, over five seeds.)
 #
-# LLaMA-2 used rejection sampling alone up to its fourth version, and then put PPO on top of the last checkpoint before sampling again (section 3.2.3 of
-# the paper; our source's sentence about it is garbled). Only the 70B model drew answers; the smaller ones were fine-tuned on what *it* had said, which is
-# distillation (蒸馏): a small model learns from answers that it could not have found.
+# Is more breadth always better? We draw 64 answers to each prompt once, and read off what the best of $K$ of them would have scored.
+
+# %% tags=["nbval-ignore-output", "label-claim-008"]
+drawn = align.sample_answers(first_model(), tokenizer, tasks, 64, max_tokens=3)
+scores = align.scores_of(align.task_rewards, tasks, drawn)
+curve = [align.estimate_best_of_n(scores, scores, n).mean().item() for n in counts]
+print("best of", counts, [f"{s:.3f}" for s in curve])
+rises = all(a < b for a, b in pairwise(curve))
+claim("RLH-008", rises and all(abs(w - a) < 0.01 for w, a in zip(won, asserted)))
+
+# %% [markdown]
+# ### Who drew this answer?
+#
+# The paper's difference between the two algorithms is *whose* answers are learned from. We watch both loops. PPO keeps its weights after each step, and
+# each answer carries the log-probabilities it was drawn with; we look for the weights that give the same ones.
+
+# %% tags=["nbval-ignore-output", "label-watch-ppo"]
+start_id, end_id = (tokenizer.special_id(x) for x in (START, "<|im_end|>"))
+policy = first_model()
+actor, states, answers = align.ActorCritic(policy), [], []
+states.append(copy.deepcopy(policy.state_dict()))
+
+
+def keep_state(model, optimizer, state):
+    states.append(copy.deepcopy(policy.state_dict()))
+
+
+def watched(drawn):
+    answers.append(drawn)
+    said = [reply_text(ids, tokenizer) for ids in drawn.answers()]
+    return torch.tensor([float(text == "b") for text in said])
+
+
+sampling = align.SamplingConfig(3, tokenizer.special_id(PAD), (end_id, start_id))
+how = align.PPOConfig(4, sampling, batch_size=16, minibatch_size=16, save_every=1)
+prompts = [[start_id, *prompt_ids(t.messages, tokenizer)] for t in tasks]
+align.ppo(actor, first_model(), prompts, watched, how, save=keep_state)
+print(f"{len(answers)} steps, {len(states)} sets of weights")
+
+
+# %% tags=["label-watch-match"]
+probe = first_model()
+
+
+def matches(weights, drawn):
+    probe.load_state_dict(weights)
+    with torch.no_grad():
+        again = align.response_logprobs(probe, drawn.ids, drawn.mask)
+    return bool((again - drawn.logprobs).abs().max() < 1e-5)
+
+
+table = [[matches(w, drawn) for w in states] for drawn in answers]
+for t, row in enumerate(table):
+    print(f"answers of step {t + 1}: weights after step {row.index(True)}")
+ppo_is_new = all(row == [k == t for k in range(5)] for t, row in enumerate(table))
+
+# %% [markdown]
+# Each step of PPO learns from the policy of *that* step. Now a round of rejection sampling: which weights, with the same random numbers, give its answers again?
+
+# %% tags=["nbval-ignore-output", "label-watch-rejection"]
+drawn_texts = []
+
+
+def watched_score(tasks, texts):
+    drawn_texts.extend(texts)
+    return align.task_rewards(tasks, texts)
+
+
+model = first_model()
+with TemporaryDirectory() as folder:
+    how = align.RejectionConfig(16, 1, max_tokens=3)
+    args = (tokenizer, tasks, watched_score, how, steps, folder)
+    align.rejection_run(model, *args, optimizer=rate)
+
+
+def all_texts(model):
+    found = align.sample_answers(model, tokenizer, tasks, 16, max_tokens=3)
+    return [one.text for row in found for one in row]
+
+
+print("of the first weights:", drawn_texts == all_texts(first_model()))
+print("of the weights after:", drawn_texts == all_texts(model))
+rejection_is_old = drawn_texts == all_texts(first_model()) != all_texts(model)
+claim("RLH-010", ppo_is_new and rejection_is_old)
+
+# %% [markdown]
+# ### What LLaMA-2 did, version by version
+#
+# | version | how | what was chosen from |
+# |---|---|---|
+# | V1 to V3 | rejection sampling alone | answers of the version before |
+# | V4 | rejection sampling alone | the best of *all* versions so far: V3 rhymed worse than the versions before |
+# | after V4 | both, one behind the other: PPO on the checkpoint of rejection sampling, then new samples | as V4 |
+#
+# (Section 3.2.3 of the paper; our source's sentence about the last row is garbled. The second row is `all_rounds=True`.) Only the 70B model drew answers; the smaller ones were
+# fine-tuned on what *it* had said. That is **distillation** (蒸馏): a small model learns from answers that it could hardly have found.
+#
+# Two relatives. *Iterative training* renews the comparisons as well: annotators judge answers of the newest model, and the reward model learns them before the next round, since a
+# reward model knows only the sort of answers that it was trained on. *Constitutional AI* (Bai et al. 2022b) lets a model judge by written principles instead of people: the comparisons come from a
+# model, and what follows is the same. ChatGLM-6B's makers name a step of *feedback bootstrap* (反馈自助) without saying what it is; no more can be told here.
 #
 # ## 3 The optimum in closed form (10 min)
 #
@@ -342,13 +460,13 @@ align.prefer(
     TrainConfig(steps=30, batch_size=4, context=40, log_every=0),
     align.DirectConfig("dpo", beta=0.3),
     ref_model=reference_model,
-    optimizer=OptimizerConfig(lr=5e-3),
+    optimizer=OptimizerConfig(lr=1e-3),
     log=seen.append,
     progress=False,
 )
 stats = align.pair_stats(model, reference_model, pairs, pad=pad, beta=0.3)
 assert abs(seen[0]["loss"] - math.log(2)) < 1e-3
-assert stats.accuracy == 1
+assert stats.margin > 0
 print(f"loss {seen[0]['loss']:.4f} -> {seen[-1]['loss']:.4f}")
 print(f"chosen moved by {stats.chosen:+.2f}, rejected by {stats.rejected:+.2f}")
 print(f"right: {right_share(reference_model):.0%} -> {right_share(model):.0%}")
@@ -365,7 +483,39 @@ print(f"right: {right_share(reference_model):.0%} -> {right_share(model):.0%}")
 # | SimPO | $-\ln\sigma(\beta(m_c-m_r)-\gamma)$ | pairs | means over tokens, a margin, no reference |
 # | GRPO | clipped ratio times advantage $+\ \beta\,k_3$ | a scorer, samples | PPO, with the group as the baseline |
 #
-# $m$ is the mean log-probability of an answer's tokens. The difference between DPO and IPO is a picture.
+# $h$ is $\beta$ times the gap of log ratios, $\hat r$ the implicit reward, $z$ the mean log ratio of answers to *other* prompts (at least 0), $m$ the mean log-probability of an answer's tokens. Here they
+# are in code, for one pair of four tokens each, and equal to the package's, which has a page for each.
+
+# %% tags=["label-five"]
+c, r, rc, rr = (torch.tensor([x], dtype=f64) for x in (-5.0, -6.0, -5.5, -4.0))
+mc, mr, z, log_sigmoid = c / 4, r / 4, 0.2, torch.nn.functional.logsigmoid
+log_ratios = (c - rc) - (r - rr)
+odds = [m - (1 - m.exp()).log() for m in (mc, mr)]
+by_hand = {
+    "DPO": -log_sigmoid(0.1 * log_ratios),
+    "IPO": (log_ratios - 1 / (2 * 0.1)) ** 2,
+    "KTO, good": 1 - torch.sigmoid(0.1 * (c - rc - z)),
+    "KTO, bad": 1 - torch.sigmoid(-0.1 * (r - rr - z)),
+    "ORPO": -mc - 0.1 * log_sigmoid(odds[0] - odds[1]),
+    "SimPO": -log_sigmoid(2 * (mc - mr) - 1),
+}
+
+# %% tags=["label-five-equal"]
+good, bad = torch.tensor([True]), torch.tensor([False])
+packaged = (
+    align.dpo_loss(c, r, rc, rr, beta=0.1),
+    align.ipo_loss(c, r, rc, rr, tau=0.1),
+    align.kto_loss(c, rc, good, z, beta=0.1),
+    align.kto_loss(r, rr, bad, z, beta=0.1),
+    align.orpo_loss(mc, mr, weight=0.1),
+    align.simpo_loss(mc, mr, beta=2.0, gamma=1.0),
+)
+for (name, mine), theirs in zip(by_hand.items(), packaged):
+    assert abs(mine.item() - theirs.item()) < 1e-9
+    print(f"{name:10}{mine.item():8.4f}")
+
+# %% [markdown]
+# What tells DPO from IPO is a picture.
 
 # %% tags=["label-losses"]
 gap = torch.linspace(-10, 25, 351, dtype=f64)
@@ -490,7 +640,110 @@ show(fig, alt=alt)
 # of the contests, and gold falls. Gao et al. (2022) found $d(\alpha-\beta d)$ for best-of-n and $d(\alpha-\beta\ln d)$ for PPO; whether *our* reward models bend, the study
 # below says, and if they do not, the ledger says that.
 #
-# TODO(study): gold and proxy against √KL for best-of-n and PPO, reward models of three sizes, five seeds; claims RLH-008 to RLH-011 and RLH-013.
+# ### Our own curves, recorded
+#
+# A policy says words backwards: asked for `abcf`, it should say `fcba`. It learned from demonstrations that are often wrong, so that it knows more than it shows. The gold reward of
+# an answer is known (letters in place, less a quarter for each too many or too few). The proxies are reward models of three sizes, trained on 512 noisy comparisons of the policy's own
+# answers; best-of-n chooses by them, and PPO learns from them with no price for distance. All is measured on words that nobody trained on. Five seeds; `recipes/studies/over_optimisation.py`.
+#
+# **Predict.** Which bends first: the smallest proxy or the largest? Best-of-n or PPO?
+
+# %% tags=["label-study"]
+study = read_results("over_optimisation")
+verdicts = {}
+print("              proxy right   gold at best   drop to the end   bends")
+for arm in study.measured:
+    if arm == "dpo":
+        continue
+    gold = study.values(arm, "gold")
+    told = verdicts[arm] = align.fall(gold)
+    top = sum(run[told.peak] for run in gold) / len(gold)
+    right = study.mean(arm, "accuracy").value
+    drop = f"{told.drop.value:.2f} [{told.drop.low:.2f}, {told.drop.high:.2f}]"
+    print(f"{arm:12}{right:9.0%}{top:14.2f}   {drop:>20}   {told.bends}")
+
+# %% tags=["label-study-figure"]
+fig, axes = plt.subplots(1, 2, figsize=(6.8, 3), layout="constrained", sharey=True)
+for ax, how, name in zip(axes, ("best", "ppo"), ("best of n", "PPO")):
+    for size, mark in zip(("small", "middle", "large"), "osD"):
+        arm = f"{how}_{size}"
+        d = torch.tensor(study.values(arm, "distance")).mean(0)
+        for what, line in (("gold", "-"), ("proxy", ":")):
+            y = torch.tensor(study.values(arm, what))
+            y = y / y[:, -1:].abs() if what == "proxy" else y
+            ax.plot(d, y.mean(0), mark + line, ms=4, label=f"{size}, {what}")
+    ax.set(xlabel="distance √KL", title=name)
+axes[0].set(ylabel="gain in gold (proxy: 1 at the end)")
+axes[1].legend(fontsize=8, loc="lower right")
+alt = "Gold and proxy against the root of the KL for best-of-n and PPO, three "
+alt += "sizes of reward model each. "
+show(fig, alt=alt)
+
+# %% [markdown]
+# **What you should see.** TODO(after the runs): which of the six curves bend, in words that follow `verdicts`. If none does, write "not seen up to a distance of …" and say so in the
+# ledger's note; a fall that only the fit shows does not count.
+#
+# ### Rounds against PPO
+#
+# With iterations, LLaMA-2's authors write, the differences between the two algorithms are *less pronounced*; our source makes of it that they are *not essentially different*, which is more, and is
+# the claim that we judge. `rejection_rounds` has five rounds of best of 8 against PPO, on the same words
+# and score, compared at the same distance: PPO's share of right answers is read off its curve where its KL equals that of the fifth round.
+
+# %% tags=["label-rounds-study"]
+rounds = read_results("rejection_rounds")
+pairs_of_runs = []
+for seed, kl in zip(rounds.seeds, rounds.values("rounds", "kl at the end")):
+    ppo = rounds.measured["ppo"][seed]
+    mine = rounds.measured["rounds"][seed]["right at the end"]
+    pairs_of_runs.append((mine, at_kl(ppo["kl"], ppo["right"], kl)))
+d = paired_difference(*map(list, zip(*pairs_of_runs)))
+print("rounds minus PPO at the same KL, share right:", d)
+claim("RLH-011", d.value, d)
+
+# %% tags=["label-breadth-study"]
+for arm in ("broad", "rounds", "deep", "ppo"):
+    right, kl = (rounds.mean(arm, x) for x in ("right at the end", "kl at the end"))
+    print(
+        f"{arm:7} right {right.value:.0%} [{right.low:.0%}, {right.high:.0%}]"
+        f"   KL {kl.value:.2f}"
+    )
+
+# %% [markdown]
+# TODO(after the runs): one sentence on the claim, one on breadth (one round of 40), rounds (five of 8) and depth (twenty of 2), which draw equally many answers and take equally many steps.
+#
+# ### Whose answers should a small model learn?
+
+# %% tags=["label-teacher"]
+taught = read_results("teacher_samples")
+for arm in ("control", "own", "teacher", "spelled"):
+    right, best = taught.mean(arm, "right"), taught.mean(arm, "best")
+    print(
+        f"{arm:8} worth of what is learned {best.value:.2f}, then right {right.value:.1%}"
+    )
+d = taught.difference("teacher", "own", "right")
+print("teacher minus own:", d)
+claim("RLH-013", d.value, d)
+
+# %% [markdown]
+# TODO(after the runs). `control` learned as many fresh demonstrations, `spelled` the right answers: below and above what choosing can give.
+#
+# ### One set of comparisons, five losses
+
+# %% tags=["label-direct"]
+direct = read_results("direct_methods")
+print("           gold gained      KL   pairs right   chosen moved, rejected moved")
+for arm in direct.measured:
+    g, kl, acc, c, r = (
+        direct.mean(arm, x)
+        for x in ("gain", "kl", "pairs right", "chosen", "rejected")
+    )
+    spread = f"{g.value:+.2f} ±{(g.high - g.low) / 2:.2f}"
+    moved = f"{c.value:+6.1f} {r.value:+6.1f}"
+    print(f"{arm:8}{spread:>14}{kl.value:8.2f}{acc.value:10.0%}{moved:>22}")
+
+# %% [markdown]
+# TODO(after the runs). `chosen` is plain fine-tuning on the preferred answers. Each loss had four pilots, so that none was tuned more than another; the order of methods on
+# one toy task says nothing about their order elsewhere. What carries over is where both sides of the pairs go.
 #
 # ## Homework (34 min, after the lesson)
 #
@@ -652,7 +905,8 @@ check(
 #
 # *Best of n.* Gao et al. (2022) drew up to $n = 60\,000$ answers; the reward models had 3 million to 3 billion parameters, and the gold score was a model of 6 billion. Larger proxies bent later.
 # *Rejection sampling.* LLaMA-2 drew with its 70B model and gave the answers to the smaller ones. *DPO* was published on models of up to 6 billion parameters. *GRPO* with a verifiable reward
-# is what DeepSeek trained its reasoning models with; groups there had 64 answers.
+# is what DeepSeekMath was trained with; groups there had 64 answers. *Tools.* DeepSpeed-Chat (examples with OPT) and ColossalChat (with LLaMA) run the whole line of reward model and PPO on many GPUs; here it is
+# `python -m minillm align`, with two processes equal to one.
 #
 # ## Recap
 #
@@ -687,6 +941,7 @@ check(
 # - Beirami et al. 2024, *Theoretical guarantees on the best-of-n alignment policy*, [arXiv:2401.01879](https://arxiv.org/abs/2401.01879): the bound, and that it is one.
 # - Stiennon et al. 2020, [arXiv:2009.01325](https://arxiv.org/abs/2009.01325), and Nakano et al. 2021 (WebGPT), [arXiv:2112.09332](https://arxiv.org/abs/2112.09332): best-of-n, and its estimate from N draws.
 # - Touvron et al. 2023, *LLaMA 2*, [arXiv:2307.09288](https://arxiv.org/abs/2307.09288), section 3.2.3: rejection sampling, breadth and depth.
+# - Bai et al. 2022b, *Constitutional AI*, [arXiv:2212.08073](https://arxiv.org/abs/2212.08073): comparisons from a model.
 # - Rafailov et al. 2023, *Direct Preference Optimization*, [arXiv:2305.18290](https://arxiv.org/abs/2305.18290): sections 3 and 4 of this lesson.
 # - Azar et al. 2023 (IPO), [arXiv:2310.12036](https://arxiv.org/abs/2310.12036); Ethayarajh et al. 2024 (KTO), [arXiv:2402.01306](https://arxiv.org/abs/2402.01306); Hong et al. 2024 (ORPO),
 #   [arXiv:2403.07691](https://arxiv.org/abs/2403.07691); Meng et al. 2024 (SimPO), [arXiv:2405.14734](https://arxiv.org/abs/2405.14734): the table.

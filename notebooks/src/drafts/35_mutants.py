@@ -99,7 +99,7 @@ MUTANTS = {
         _wrong(
             LEAVE,
             "groups are laid out the other way",
-            ("rewards.view(-1, size)", "rewards.view(size, -1).T"),
+            ("rewards.view(-1, size)", "rewards.view(size, -1).T.contiguous()"),
         ),
         _wrong(
             LEAVE, "the sign is turned", ("groups - others)", "others - groups)")
