@@ -41,11 +41,12 @@ from minillm.recipes.shipped import base
 from minillm.tokenizer import Tokenizer
 from minillm.train import OptimizerConfig, TrainConfig
 
-CONTEXT, LONGEST, ROOM, PER_STORY = 128, 340, 16, 8
-"""Tokens of a row and characters of a story, at most; tokens that must be left behind a right
-answer (with a secret in front, where there are secrets, so that they are dropped no more often than
-other stories); and pairs about one story, at most, since short ones are rare. Intervals are over
-seeds, whose stories are their own."""
+CONTEXT, LONGEST, PER_STORY = 128, 340, 8
+ROOM, ROOM_SECRET = 16, 6
+"""Tokens of a row, characters of a story and pairs about one story, at most; and tokens that must
+be left behind a right answer, without a secret and, in draws that have secrets, behind one, so that
+these are dropped no more often than other stories. Short stories are rare, hence several pairs
+about one. Intervals are over seeds, whose stories are their own."""
 KINDS = ("answer", "people")
 """Kinds of tasks: those whose answers are short, so that a pair's two rows fit, and frequent, so
 that each has a wrong answer among the others."""
@@ -63,9 +64,9 @@ def opened(name: str) -> tuple[Decoder, Tokenizer]:
 
 
 def has_room(task: Task, tokenizer: Tokenizer, *, secret: bool) -> bool:
-    """Whether ROOM tokens are left behind the right answer, with a secret in front or without."""
+    """Whether enough tokens are left behind the right answer, with a secret in front or without."""
     talk = (make_secret(task) if secret else task).talk()
-    return len(encode_talk(talk, tokenizer)) + ROOM <= CONTEXT
+    return len(encode_talk(talk, tokenizer)) + (ROOM_SECRET if secret else ROOM) <= CONTEXT
 
 
 def fits(pair: StoryPair, tokenizer: Tokenizer) -> bool:
