@@ -9,7 +9,7 @@ Shape letters: B pairs of a batch (2 B rows, the chosen first), T positions.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -33,6 +33,7 @@ from minillm.train import TrainConfig, TrainState, train
 METHODS = ("dpo", "ipo", "kto", "orpo", "simpo")
 Method = Literal["dpo", "ipo", "kto", "orpo", "simpo"]
 NEED_REFERENCE = ("dpo", "ipo", "kto")
+ReferencePoint = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def direct_loss(
     config: DirectConfig,
     ref_model: nn.Module | None = None,
     pad: int = 0,
+    others: tuple[Tensor, Tensor] | None = None,
+    reference_point: ReferencePoint = kto_reference_point,
 ) -> Tensor:
     """Compute the loss of a batch of pairs.
 
@@ -104,6 +107,9 @@ def direct_loss(
         config: which loss.
         ref_model: the reference, for the methods that have one.
         pad: id that fills up the rows of KTO's mismatched answers; none is ever learned.
+        others: KTO's mismatched rows, where x is a part of a batch that others share; None makes
+            them of x and y.
+        reference_point: KTO's z of these rows; of a part, that of the whole batch.
 
     Returns:
         A scalar: the mean over the pairs; of kto over the 2 B answers.
@@ -127,7 +133,8 @@ def direct_loss(
     with torch.no_grad():
         there = target_logprobs(ref_model, x, y)
     if config.method == "kto":
-        return _kto(model, ref_model, x, y, (here, there), config, pad)
+        others = _others(x, y, pad) if others is None else others
+        return _kto(model, ref_model, others, (here, there), config, reference_point)
     if config.method == "ipo":  # means over the tokens, as its authors ran it
         here, there = here / lengths[:, None], there / lengths[:, None]
     chosen, rejected = pair_sums(here)
@@ -141,28 +148,32 @@ def direct_loss(
 def _kto(
     model: nn.Module,
     ref_model: nn.Module,
-    x: Tensor,
-    y: Tensor,
+    others: tuple[Tensor, Tensor],
     logprobs: tuple[Tensor, Tensor],
     config: DirectConfig,
-    pad: int,
+    reference_point: ReferencePoint,
 ) -> Tensor:
     """Take each pair as one good and one bad answer; z from the answers of other rows."""
-    if len(x) < 4:
-        raise ValueError("kto measures z on answers of other prompts: give it two pairs or more")
-    others = mismatched(x, y, pad=pad)
     with torch.no_grad():
         here, there = (target_logprobs(m, *others).sum(dim=1) for m in (model, ref_model))
-    good = torch.arange(len(x), device=x.device) < len(x) // 2
+    own, ref_own = (found.sum(dim=1) for found in logprobs)  # of the policy, of the reference
+    good = torch.arange(len(own), device=own.device) < len(own) // 2
     return kto_loss(
-        logprobs[0].sum(dim=1),
-        logprobs[1].sum(dim=1),
+        own,
+        ref_own,
         good,
-        kto_reference_point(here, there),
+        reference_point(here, there),
         beta=config.beta,
         desirable_weight=config.desirable_weight,
         undesirable_weight=config.undesirable_weight,
     )
+
+
+def _others(x: Tensor, y: Tensor, pad: int) -> tuple[Tensor, Tensor]:
+    """Make KTO's mismatched rows of a batch."""
+    if len(x) < 4:
+        raise ValueError("kto measures z on answers of other prompts: give it two pairs or more")
+    return mismatched(x, y, pad=pad)
 
 
 def prefer(

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from minillm.align.answer_logprobs import response_logprobs
+from minillm.align.crew import ALONE, Crew
 from minillm.align.drift import check_drift
 from minillm.align.gae import gae
 from minillm.align.kl import k3, kl_rewards
 from minillm.align.ppo_settings import PPOConfig
-from minillm.align.rollouts import Rollouts, rollout
+from minillm.align.rollouts import Rollouts
 from minillm.align.value import ActorCritic
 from minillm.align.whiten import masked_mean, whiten
 
@@ -75,6 +75,7 @@ def gather_experience(
     kl_coef: float,
     seed: int,
     step: int = 0,
+    crew: Crew = ALONE,
 ) -> Experience:
     """Draw answers and work out what they teach.
 
@@ -87,6 +88,7 @@ def gather_experience(
         kl_coef: price of a nat now.
         seed: of the draws.
         step: updates so far, only for messages.
+        crew: who does it.
 
     Returns:
         The experience. stats holds score, kl (nats an answer, measured), kl_k3, entropy (nats a
@@ -103,7 +105,7 @@ def gather_experience(
     """
     s, temperature = config.sampling, config.sampling.temperature
     model.eval()
-    drawn = rollout(
+    drawn = crew.draw(
         model.policy,
         prompts,
         s.max_new_tokens,
@@ -112,11 +114,9 @@ def gather_experience(
         temperature=temperature,
         seed=seed,
     )
-    ids, mask = drawn.ids, drawn.mask
-    with torch.no_grad():
-        judged = model(ids, mask, temperature=temperature)
-        ref_logprobs = response_logprobs(reference, ids, mask, temperature=temperature)
-    scores = check_scores(reward(drawn), drawn, step)
+    mask = drawn.mask
+    judged, ref_logprobs = crew.judge(model, reference, drawn, temperature)
+    scores = check_scores(crew.score(reward, drawn, step), drawn, step)
     if config.reward.unfinished_score is not None:
         scores = torch.where(drawn.ended, scores, config.reward.unfinished_score)
     stats = _stats(drawn, judged.logprobs, ref_logprobs, judged.entropy, scores)
@@ -153,12 +153,7 @@ def check_scores(scores: Tensor, drawn: Rollouts, step: int = 0) -> Tensor:
     Raises:
         RewardError: with the step, the row and the start of the answer.
     """
-    scores = torch.as_tensor(scores, device=drawn.ids.device).detach()
-    if scores.shape != (len(drawn),):
-        raise RewardError(
-            f"step {step}: the reward function gave {tuple(scores.shape)} for {len(drawn)} "
-            "answers; it must give one number for each"
-        )
+    scores = one_each(scores, drawn, step)
     bad = (~torch.isfinite(scores)).nonzero()
     if len(bad):
         row = int(bad[0])
@@ -168,6 +163,17 @@ def check_scores(scores: Tensor, drawn: Rollouts, step: int = 0) -> Tensor:
             "reward function: an empty answer, a division by zero, a model in 16 bits"
         )
     return scores.to(torch.promote_types(scores.dtype, torch.float32))
+
+
+def one_each(scores: Tensor, drawn: Rollouts, step: int = 0) -> Tensor:
+    """Refuse scores that are not one for each answer, finite or not; as check_scores."""
+    scores = torch.as_tensor(scores, device=drawn.ids.device).detach()
+    if scores.shape != (len(drawn),):
+        raise RewardError(
+            f"step {step}: the reward function gave {tuple(scores.shape)} for {len(drawn)} "
+            "answers; it must give one number for each"
+        )
+    return scores
 
 
 def explained(values: Tensor, returns: Tensor, mask: Tensor) -> float:

@@ -12,6 +12,8 @@ import numpy as np
 
 from minillm.align.annotators import choice_probability
 
+EPSILON = np.finfo(np.float64).eps
+
 
 def linear_loss(
     w: np.ndarray, differences: np.ndarray, margin: np.ndarray | None = None, *, l2: float = 0.0
@@ -47,13 +49,17 @@ def fit_linear_reward(
 
         gradient  g = -mean_n (1 - p_n) d_n + l2 w           p_n = sigma(w . d_n - m_n)
         curvature H = mean_n p_n (1 - p_n) d_n d_n^T + l2 I
-        w <- w - t H^-1 g,  t halved until the loss falls
+        w <- w - t H^-1 g,  t halved until the loss rises no more
+
+    A whole step promises to lower the loss by g . H^-1 g / 2. Once that is less than the rounding
+    of the loss, no step can be seen to lower it: one is taken on trust, and the search ends.
 
     Args:
         differences: features of the chosen answer minus those of the rejected, (N, F).
         margin: at least 0, (N,); None for 0.
         l2: above 0, since pairs that can all be ordered rightly would send w to infinity.
-        tolerance: stop where no entry of the gradient is larger.
+        tolerance: stop where no entry of the gradient is larger, if rounding does not end the
+            search before that.
         max_steps: give up after so many.
 
     Returns:
@@ -62,7 +68,8 @@ def fit_linear_reward(
     Raises:
         ValueError: if the differences are no finite (N, F) with N >= 1, the margins do not fit or
             one is negative, or l2 is not above 0.
-        RuntimeError: if it has not settled after max_steps.
+        RuntimeError: if it has not settled after max_steps, as where the features are of so many
+            sizes that rounding spoils the steps.
 
     Cost: O(N F^2 + F^3) a step, about ten steps.
     Lesson: notebooks/33_reward.ipynb
@@ -75,7 +82,7 @@ def fit_linear_reward(
         raise ValueError(f"margin must be finite, at least 0 and ({len(d)},), got {m.shape}")
     if not 0 < l2 < np.inf:
         raise ValueError(f"l2 must be above 0 and finite, got {l2}")
-    w = np.zeros(d.shape[1])
+    w, sizes = np.zeros(d.shape[1]), np.abs(d)
     for _ in range(max_steps):
         p = choice_probability(d @ w - m)
         gradient = l2 * w - (1 - p) @ d / len(d)
@@ -84,6 +91,9 @@ def fit_linear_reward(
         curvature = (d * (p * (1 - p))[:, None]).T @ d / len(d) + l2 * np.eye(len(w))
         step = np.linalg.solve(curvature, gradient)
         before, t = linear_loss(w, d, m, l2=l2), 1.0
+        made_of = before + float((1 - p) @ (sizes @ np.abs(w) + m)) / len(d)  # so much is rounded
+        if 0 <= gradient @ step / 2 <= EPSILON * made_of:
+            return w - step
         while t > 1e-12 and linear_loss(w - t * step, d, m, l2=l2) > before:
             t /= 2
         w = w - t * step

@@ -6,20 +6,19 @@
 Besides "rating" there may be a "margin" (see preferences.py); other keys are allowed and ignored.
 Rows of other forms are turned into this one by a function, such as those of pair_forms.py.
 
-No line is dropped in silence: every line of the file is a row, or a bad row with its number and a
-reason, or blank; and the three are counted, as in `finetune.read_rows`.
+Every line of the file is accounted for, as `finetune/json_lines.py` has it.
 """
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from minillm.align.preferences import REASONS, Pair, check_prompt
 from minillm.finetune.chat import CHATML, ChatTemplate, tokenize_chat
-from minillm.finetune.roles import ASSISTANT, ChatError
+from minillm.finetune.json_lines import BadLine, LineFile, check_reading, read_lines, refuse_names
+from minillm.finetune.roles import ChatError
 from minillm.tokenizer import Tokenizer
 
 Form = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -34,67 +33,25 @@ class PairRow:
     pair: Pair
 
 
-@dataclass(frozen=True)
-class BadPair:
-    """One line that is no preference: its number from 1, one of REASONS, and the detail."""
+class BadPair(BadLine):
+    """One line that is no preference; its `reason` is one of REASONS."""
 
-    line: int
-    reason: str
-    detail: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {REASONS[self.reason]} ({self.detail})"
+    meanings = REASONS
 
 
-@dataclass(frozen=True)
-class PairFile:
+class PairFile(LineFile[PairRow, BadPair]):
     """What became of the lines of a file: n_lines = len(rows) + len(bad) + n_blank.
 
     Lesson: notebooks/33_reward.ipynb
     """
 
-    path: Path
-    n_lines: int
-    n_blank: int
-    rows: tuple[PairRow, ...]
-    bad: tuple[BadPair, ...]
+    meanings = REASONS
+    noun = "preference"
 
     @property
     def pairs(self) -> list[Pair]:
         """The pairs of the good lines."""
         return [row.pair for row in self.rows]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Reason -> number of bad rows, in the order of REASONS."""
-        found = Counter(row.reason for row in self.bad)
-        return {reason: found[reason] for reason in REASONS if found[reason]}
-
-    def __str__(self) -> str:
-        good, bad = len(self.rows), len(self.bad)
-        head = f"{self.path.name}: {good:,} of {self.n_lines:,} lines are preferences, "
-        head += f"{bad:,} are not"
-        if self.n_blank:
-            head += f", {self.n_blank:,} are blank"
-        return "\n".join([head, *(f"  {row}" for row in self.bad)])
-
-    def strict(self, *, longest: int = 10) -> "PairFile":
-        """Give the file back if all is well; `longest` is how many bad rows are shown at most.
-
-        Raises:
-            ValueError: if there is a bad row, or no row at all.
-        """
-        if self.bad:
-            shown = [str(row) for row in self.bad[:longest]]
-            left = len(self.bad) - len(shown)
-            lines = "\n  ".join([*shown, *([f"and {left:,} more"] if left > 0 else [])])
-            raise ValueError(
-                f"{self.path.name} has {len(self.bad):,} bad rows; mend them, or leave them out "
-                f"on purpose:\n  {lines}"
-            )
-        if not self.rows:
-            raise ValueError(f"{self.path.name} holds no preference; each line must be one")
-        return self
 
 
 def read_pairs(
@@ -126,30 +83,18 @@ def read_pairs(
     Cost: with a limit each talk is encoded twice, once for each answer.
     Lesson: notebooks/33_reward.ipynb
     """
-    if longest is not None and longest < 1:
-        raise ValueError(f"longest must be at least 1, got {longest}")
-    template.opening_ids(ASSISTANT, tokenizer)  # a tokenizer that does not fit is no fault of a row
-    tokenizer.special_id(template.end)
+    check_reading(tokenizer, template, longest)
     special = () if allow_special_text else tuple(tokenizer.special_tokens)
-    lines = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    if not lines[-1]:
-        lines.pop()  # the newline that ends the last line begins no other
-    rows: list[PairRow] = []
-    bad: list[BadPair] = []
-    for number, raw in enumerate(lines, start=1):
-        if not raw.strip():
-            continue
-        try:
-            pair = _pair_of(raw, form)
-            _check_names(pair, special)
-            if longest is not None:
-                _check_length(pair, tokenizer, longest, template)
-        except ChatError as error:
-            bad.append(BadPair(number, error.kind, str(error)))
-        else:
-            rows.append(PairRow(number, pair))
-    n_blank = len(lines) - len(rows) - len(bad)
-    return PairFile(Path(path), len(lines), n_blank, tuple(rows), tuple(bad))
+
+    def row_of(number: int, value: Any) -> PairRow:
+        pair = _pair_of(value, form)
+        texts = {f"prompt message {n}": m["content"] for n, m in enumerate(pair.prompt)}
+        refuse_names({**texts, "chosen": pair.chosen, "rejected": pair.rejected}, special)
+        if longest is not None:
+            _check_length(pair, tokenizer, longest, template)
+        return PairRow(number, pair)
+
+    return PairFile(Path(path), *read_lines(path, row_of, BadPair))
 
 
 def read_pair_folder(folder: str | Path, tokenizer: Tokenizer, **settings: Any) -> list[PairFile]:
@@ -183,13 +128,7 @@ def write_pairs(path: str | Path, pairs: Iterable[Pair]) -> int:
     return len(lines)
 
 
-def _pair_of(raw: bytes, form: Form | None) -> Pair:
-    try:
-        row = json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ChatError("utf8", f"byte {error.start + 1} of the line") from None
-    except (ValueError, RecursionError) as error:
-        raise ChatError("json", str(error)) from None
+def _pair_of(row: Any, form: Form | None) -> Pair:
     if not isinstance(row, Mapping):
         raise ChatError("row", 'the line must be {"prompt": [...], "chosen": "", "rejected": ""}')
     row = row if form is None else form(row)
@@ -199,14 +138,6 @@ def _pair_of(raw: bytes, form: Form | None) -> Pair:
     if missing:
         raise ChatError("missing", f"there is no {' and no '.join(missing)}")
     return Pair(tuple(prompt), row["chosen"], row["rejected"], row.get("rating"), row.get("margin"))
-
-
-def _check_names(pair: Pair, special: Sequence[str]) -> None:
-    texts = {f"prompt message {n}": m["content"] for n, m in enumerate(pair.prompt)}
-    for place, text in {**texts, "chosen": pair.chosen, "rejected": pair.rejected}.items():
-        found = next((name for name in special if name in text), None)
-        if found is not None:
-            raise ChatError("special", f"{place}: {found}")
 
 
 def _check_length(pair: Pair, tokenizer: Tokenizer, longest: int, template: ChatTemplate) -> None:

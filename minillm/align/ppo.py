@@ -4,9 +4,8 @@
     reference = copy.deepcopy(policy)
     ppo(model, reference, prompts, reward, PPOConfig(steps=100, sampling=SamplingConfig(32, pad)))
 
-Dropout is off throughout, also when learning. The state of a run is that of every training here:
-it is saved by train.checkpointer, and resume_ppo puts it back so that the run goes on as if nothing
-had happened, to the last bit.
+Dropout is off throughout, also when learning. The state of a run is that of every training here,
+saved by train.checkpointer; resume_ppo puts it back, and the run goes on to the same last bit.
 """
 
 import hashlib
@@ -17,9 +16,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from minillm.align.crew import ALONE, Crew
 from minillm.align.experience import Experience, RewardFunction, check_scores, gather_experience
 from minillm.align.ppo_loss import policy_loss, ppo_loss, value_loss
 from minillm.align.ppo_settings import PPOConfig
+from minillm.align.rollouts import Rollouts
 from minillm.align.value import ActorCritic
 from minillm.align.whiten import masked_mean
 from minillm.train import OptimizerConfig, TrainState, clip_grad_norm, make_optimizer, resume
@@ -42,8 +43,9 @@ def ppo(
     measures: Mapping[str, RewardFunction] | None = None,
     log: Callable[[dict[str, Any]], object] | None = None,
     save: Save | None = None,
+    crew: Crew = ALONE,
 ) -> TrainState:
-    """Train a policy by PPO.
+    """Train a policy by PPO: the whole loop, over 40 lines so that a step is read in one piece.
 
     Args:
         model: policy and critic, trained in place, as far as they require a gradient.
@@ -57,6 +59,7 @@ def ppo(
             reward, where the one that is learned from is a model of it.
         log: called with the record of each step, a dict; MetricsFile, or list.append.
         save: called with (model, optimizer, state); see train.checkpointer.
+        crew: who does the work: this process, or several that share each step; see ppo_ranks.
 
     Returns:
         The state at the end. After Ctrl-C `interrupted` is set: the step is finished and saved.
@@ -65,7 +68,7 @@ def ppo(
         RewardError, DriftError: see gather_experience; the weights are those of the step before.
         NotFiniteError: if a gradient is not finite.
         ValueError: if there is no prompt, the reference shares weights with the model, or the
-            state is that of a run with another reference.
+            state is that of a run with another reference or other prompts.
 
     Source: Ouyang et al. 2022, arXiv:2203.02155, section 3.5; Schulman et al. 2017,
         arXiv:1707.06347, algorithm 1.
@@ -73,7 +76,7 @@ def ppo(
     """
     if not prompts:
         raise ValueError("there is no prompt to answer")
-    state = _begin(state, model, reference, config)
+    state = _begin(state, model, reference, prompts, config, crew)
     if not isinstance(optimizer, torch.optim.Optimizer):
         optimizer = make_optimizer(model, optimizer or RL_OPTIMIZER)
     with Interrupt() as stop:
@@ -88,10 +91,11 @@ def ppo(
                 kl_coef=kl_coef,
                 seed=seed_of(config.seed, "draw", now),
                 step=now,
+                crew=crew,
             )
-            seen = _measured(measures or {}, found, now)
+            seen = _measured(measures or {}, found.drawn, now, crew)
             mix = seed_of(config.seed, "mix", now)
-            learned = update(model, optimizer, found, config, seed=mix)
+            learned = update(model, optimizer, found, config, seed=mix, crew=crew)
             state.step, state.n_batches = now + 1, state.n_batches + 1
             state.n_tokens += int(found.drawn.mask.sum())
             state.loss = learned["policy_loss"]
@@ -101,7 +105,7 @@ def ppo(
             if log is not None:
                 told = {"step": state.step, "kl_coef": kl_coef, "n_tokens": state.n_tokens}
                 log({**told, **found.stats, **seen, **learned})
-            state.interrupted = stop.requested and state.step < config.steps
+            state.interrupted = crew.agree(stop.requested) and state.step < config.steps
             if save is not None and _due(state, config):
                 save(model, optimizer, state)
     return state
@@ -114,6 +118,7 @@ def update(
     config: PPOConfig,
     *,
     seed: int = 0,
+    crew: Crew = ALONE,
 ) -> dict[str, float]:
     """Learn from one step's answers: config.epochs times, minibatch by minibatch.
 
@@ -123,6 +128,7 @@ def update(
         found: from gather_experience.
         config: how.
         seed: of the order.
+        crew: who does it.
 
     Returns:
         Means over the updates: loss, policy_loss, value_loss, clip_fraction, approx_kl, ratio,
@@ -140,7 +146,7 @@ def update(
         order = torch.randperm(len(found.drawn), generator=generator)
         for chosen in order.to(found.drawn.ids.device).split(config.minibatch_size):
             optimizer.zero_grad()
-            told.append(backward(model, found, chosen, config))
+            told.append(backward(model, found, chosen, config, crew))
             norm = clip_grad_norm(model.named_parameters(), config.max_grad_norm)
             told[-1]["grad_norm"] = float(norm)
             optimizer.step()
@@ -149,7 +155,11 @@ def update(
 
 
 def backward(
-    model: ActorCritic, found: Experience, chosen: torch.Tensor, config: PPOConfig
+    model: ActorCritic,
+    found: Experience,
+    chosen: torch.Tensor,
+    config: PPOConfig,
+    crew: Crew = ALONE,
 ) -> dict[str, float]:
     """Compute the loss of some rows, and add its gradient to the parameters' .grad.
 
@@ -158,11 +168,14 @@ def backward(
         found: from gather_experience.
         chosen: the rows, (M,), int64.
         config: how.
+        crew: who does it; each process reads its part of the rows.
 
     Returns:
-        What to look at.
+        What to look at, over all of the rows.
     """
-    rows, c = found.rows(chosen), config.loss
+    every, c = found.rows(chosen), config.loss
+    part = crew.part(every["mask"], c.average)
+    rows = {name: x[part.rows] for name, x in every.items()}
     mask = rows["mask"]
     new = model(rows["ids"], mask, temperature=config.sampling.temperature)
     policy, stats = policy_loss(
@@ -182,9 +195,10 @@ def backward(
         average=c.average,
     )
     loss = ppo_loss(policy, values, masked_mean(new.entropy, mask, c.average), c)
-    loss.backward()
+    (part.gradient * loss).backward()
     parts = {"loss": loss.item(), "policy_loss": policy.item(), "value_loss": values.item()}
-    return {**parts, **stats, **more}
+    of_tokens = {name: part.tokens * value for name, value in {**stats, **more}.items()}
+    return crew.total({**{name: part.loss * x for name, x in parts.items()}, **of_tokens})
 
 
 def prompts_of_step(n_prompts: int, config: PPOConfig, step: int) -> list[int]:
@@ -233,15 +247,6 @@ def resume_ppo(
     return resume(folder, model, optimizer, ())
 
 
-def weights_mark(model: nn.Module) -> str:
-    """Name the weights of a model by a hash, so that a run cannot go on with another reference."""
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()[:16]
-
-
 def seed_of(seed: int, what: str, number: int) -> int:
     """Give one use of randomness in a run a seed of its own, from 0 to 2^63 - 1."""
     digest = hashlib.sha256(f"{seed} {what} {number}".encode()).digest()
@@ -249,9 +254,14 @@ def seed_of(seed: int, what: str, number: int) -> int:
 
 
 def _begin(
-    state: TrainState | None, model: ActorCritic, reference: nn.Module, config: PPOConfig
+    state: TrainState | None,
+    model: ActorCritic,
+    reference: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    config: PPOConfig,
+    crew: Crew,
 ) -> TrainState:
-    """Make a state, or check that the one of an earlier session goes with this reference."""
+    """Make a state, or check that the one of an earlier session goes with what is given."""
     learning = {id(p) for p in model.parameters() if p.requires_grad}
     if any(id(p) in learning for p in reference.parameters()):
         raise ValueError(
@@ -259,25 +269,28 @@ def _begin(
             "cost nothing; pass copy.deepcopy(policy), made before the training"
         )
     reference.eval()
-    mark = weights_mark(reference)
+    asked = hashlib.sha256(repr([list(prompt) for prompt in prompts]).encode()).hexdigest()[:16]
+    marks = {"reference": crew.mark(reference), "prompts": asked}
     if state is None or "reference" not in state.data:
         state = state or TrainState()
-        state.data = {"kl_coef": config.reward.kl_coef, "reference": mark}
-    if state.data["reference"] != mark:
-        raise ValueError(
-            f"this run began with the reference {state.data['reference']}, and is given {mark}: "
-            "load the weights that it began with"
-        )
+        state.data = {"kl_coef": config.reward.kl_coef, **marks}
+    remedies = ("load the weights", "give the prompts, in the order")
+    for (what, mark), remedy in zip(marks.items(), remedies, strict=True):
+        if state.data.get(what, mark) != mark:
+            raise ValueError(
+                f"this run began with the {what} {state.data[what]}, and is given {mark}: {remedy} "
+                "that it began with"
+            )
     state.interrupted = False
     return state
 
 
 def _measured(
-    measures: Mapping[str, RewardFunction], found: Experience, step: int
+    measures: Mapping[str, RewardFunction], drawn: Rollouts, step: int, crew: Crew
 ) -> dict[str, float]:
     """Give the mean of each measure over the answers."""
     return {
-        name: float(check_scores(measure(found.drawn), found.drawn, step).mean())
+        name: float(check_scores(crew.score(measure, drawn, step), drawn, step).mean())
         for name, measure in measures.items()
     }
 

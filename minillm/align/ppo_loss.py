@@ -139,16 +139,17 @@ def value_loss(
     old = torch.where(mask, old_values.detach(), zero)
     wanted = torch.where(mask, returns.detach(), zero)
     free = (values - wanted).square()
-    worse = free
+    worse, away = free, torch.zeros_like(mask)
     if clip_range is not None:
         check_clip("clip_range", clip_range)
+        away = (values - old).abs() > clip_range  # else worse differs from free by rounding only
         near = old + (values - old).clamp(-clip_range, clip_range)
         worse = torch.maximum(free, (near - wanted).square())
     loss = masked_mean(worse, mask, average) / 2
     with torch.no_grad():
         stats = {
             "value_error": float(masked_mean(free, mask)),
-            "value_clip_fraction": float(masked_mean((worse > free).to(free.dtype), mask)),
+            "value_clip_fraction": float(masked_mean((away & (worse > free)).to(free.dtype), mask)),
         }
     return loss, stats
 

@@ -5,7 +5,7 @@ The rating, if there is one, says how clearly: 3 significantly better, 2 better,
 as it is. From a pair of equal answers, or of one answer, nothing can be learned: it is refused.
 """
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +61,7 @@ class Pair:
         check_prompt(self.prompt)
         _check_sides({"chosen": self.chosen, "rejected": self.rejected})
         if self.rating is not None and (
-            isinstance(self.rating, bool) or self.rating not in RATINGS
+            isinstance(self.rating, bool) or self.rating not in tuple(RATINGS)
         ):
             known = ", ".join(f"{n} {word}" for n, word in RATINGS.items())
             raise ChatError("rating", f"rating must be one of {known}; got {self.rating!r}")
@@ -115,4 +115,4 @@ def _check_sides(sides: Mapping[str, Any]) -> None:
 
 def _is_margin(value: Any) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= 0
+    return number and 0 <= value <= sys.float_info.max

@@ -22,6 +22,9 @@ from minillm.finetune.tasks import Task
 from minillm.model import Decoder
 from minillm.tokenizer import Tokenizer
 
+AT_ONCE = 64
+"""Rows that the model answers at a time."""
+
 Score = Callable[[Sequence[Task], Sequence[str]], Tensor]
 """Gives each answer a number, higher is better; `task_rewards` is one, a reward model another."""
 
@@ -86,7 +89,8 @@ def sample_answers(
     max_tokens: int = 32,
     temperature: float = 1.0,
     seed: int = 0,
-    at_once: int = 64,
+    at_once: int = AT_ONCE,
+    first_task: int = 0,
     template: ChatTemplate = CHATML,
 ) -> list[list[Sample]]:
     """Let a model answer each prompt K times.
@@ -100,13 +104,16 @@ def sample_answers(
         temperature: of the draws.
         seed: of the draws. Prompt p depends on its group of at_once // K prompts, no further.
         at_once: rows in the model at a time, at least; all K answers to a prompt are among them.
+        first_task: the number of the first prompt, where several processes share many: it begins a
+            group, and is answered as with those before it.
         template: that the model was trained with.
 
     Returns:
         For each prompt its K answers.
 
     Raises:
-        ValueError: if there is no prompt, a number is below 1, or as `rollout`.
+        ValueError: if there is no prompt, a number is below 1, first_task begins no group, or as
+            `rollout`.
 
     Cost: P K answers, token by token.
     Lesson: notebooks/35_beyond_ppo.ipynb
@@ -118,7 +125,9 @@ def sample_answers(
         )
     start, end = tokenizer.special_id(START), tokenizer.special_id(template.end)
     prompts = [[start, *prompt_ids(t.messages, tokenizer, template=template)] for t in tasks]
-    n_at_once = max(1, at_once // n_samples)
+    n_at_once = tasks_at_once(n_samples, at_once)
+    if first_task < 0 or first_task % n_at_once:
+        raise ValueError(f"first_task={first_task} must begin a group of {n_at_once} prompts")
     found: list[list[Sample]] = []
     for first in range(0, len(prompts), n_at_once):
         some = [p for p in prompts[first : first + n_at_once] for _ in range(n_samples)]
@@ -129,7 +138,7 @@ def sample_answers(
             stop_ids=(end, start),
             pad_id=start,
             temperature=temperature,
-            seed=seed * 1_000_003 + first,
+            seed=seed * 1_000_003 + first_task + first,
         )
         said = [
             Sample(reply_text(ids, tokenizer), bool(ended))
@@ -137,6 +146,11 @@ def sample_answers(
         ]
         found += [said[k : k + n_samples] for k in range(0, len(said), n_samples)]
     return found
+
+
+def tasks_at_once(n_samples: int, at_once: int = AT_ONCE) -> int:
+    """Give the prompts of a group of `sample_answers`."""
+    return max(1, at_once // n_samples)
 
 
 def keep_best(
@@ -223,6 +237,15 @@ def scores_of(score: Score, tasks: Sequence[Task], samples: Sequence[Sequence[Sa
 
     Lesson: notebooks/35_beyond_ppo.ipynb
     """
+    scores = plain_scores(score, tasks, samples)
+    _check_scores(scores)
+    return scores
+
+
+def plain_scores(
+    score: Score, tasks: Sequence[Task], samples: Sequence[Sequence[Sample]]
+) -> Tensor:
+    """Do what scores_of does, and let numbers that are not finite pass."""
     every = [task for task, s in zip(tasks, samples, strict=True) for _ in s]
     texts = [sample.text for s in samples for sample in s]
     found = torch.as_tensor(score(every, texts)).detach().cpu()
@@ -230,9 +253,7 @@ def scores_of(score: Score, tasks: Sequence[Task], samples: Sequence[Sequence[Sa
         raise ValueError(
             f"score must give ({len(texts)},), one number an answer; got {tuple(found.shape)}"
         )
-    scores = found.reshape(len(tasks), -1)
-    _check_scores(scores)
-    return scores
+    return found.reshape(len(tasks), -1)
 
 
 def _check_scores(scores: Tensor) -> None:

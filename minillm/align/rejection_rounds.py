@@ -13,15 +13,18 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import torch
+from torch import Tensor
 
 from minillm.align.rejection import (
     Kept,
     RejectionReport,
+    Sample,
     Score,
     keep_best,
     kept_talk,
@@ -36,6 +39,8 @@ from minillm.model import Decoder
 from minillm.tokenizer import Tokenizer
 from minillm.train import OptimizerConfig, TrainConfig, checkpointer, make_optimizer, resume
 from minillm.train.checkpoint import has_checkpoint
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,61 @@ class RejectionConfig:
             raise ValueError(f"keep={self.keep} is more than n_samples={self.n_samples}")
 
 
+class RoundCrew:
+    """Who does the rounds: this process alone. RankRounds, in rejection_ranks.py, is that of many.
+
+    Attributes:
+        about: what run.json says of the crew.
+
+    Lesson: notebooks/35_beyond_ppo.ipynb
+    """
+
+    about: ClassVar[dict[str, object]] = {}
+
+    def decide(self, action: Callable[[], T]) -> T:
+        """Do something that one process does for all, such as writing a file."""
+        return action()
+
+    def fit(self, config: TrainConfig) -> TrainConfig:
+        """Cut the batch of a fine-tuning to the processes."""
+        return config
+
+    def draw(
+        self,
+        model: Decoder,
+        tokenizer: Tokenizer,
+        tasks: Sequence[Task],
+        score: Score,
+        n_samples: int,
+        **how: Any,
+    ) -> tuple[list[list[Sample]], Tensor]:
+        """Answer each prompt, as sample_answers, and score the answers, (P, K)."""
+        samples = sample_answers(model, tokenizer, tasks, n_samples, **how)
+        return samples, scores_of(score, tasks, samples)
+
+    def tune(
+        self,
+        model: Decoder,
+        batches: ChatBatches,
+        config: TrainConfig,
+        folder: Path,
+        optimizer: OptimizerConfig,
+    ) -> bool:
+        """Fine-tune a model in place, or go on; False if Ctrl-C came before the end."""
+        moving = make_optimizer(model, optimizer)
+        state = resume(folder, model, moving, batches) if has_checkpoint(folder) else None
+        end = fine_tune(
+            model,
+            batches,
+            config,
+            optimizer=moving,
+            state=state,
+            save=checkpointer(folder),
+            progress=False,
+        )
+        return end.step == config.steps
+
+
 def rejection_run(
     model: Decoder,
     tokenizer: Tokenizer,
@@ -84,6 +144,7 @@ def rejection_run(
     teacher: Decoder | None = None,
     optimizer: OptimizerConfig | None = None,
     template: ChatTemplate = CHATML,
+    crew: RoundCrew | None = None,
 ) -> list[RejectionReport]:
     """Sample, keep the best, fine-tune; and again.
 
@@ -99,6 +160,7 @@ def rejection_run(
             (distillation). It stands still, so that more rounds are only more answers.
         optimizer: of the fine-tuning; a new one each round.
         template: how talks are framed.
+        crew: who does it; None means this process alone.
 
     Returns:
         The report of each round that is done. Fewer than config.rounds after Ctrl-C.
@@ -111,15 +173,17 @@ def rejection_run(
         2023 (ReST-EM), arXiv:2312.06585, section 3.
     Lesson: notebooks/35_beyond_ppo.ipynb
     """
-    folder = Path(folder)
-    told = {"rejection": asdict(config), "train": asdict(train_config)}
-    _claim(folder, tasks, {**told, "optimizer": asdict(optimizer or OptimizerConfig())})
+    folder, crew = Path(folder), crew or RoundCrew()
+    optimizer = optimizer or OptimizerConfig()
+    told: dict[str, object] = {"rejection": asdict(config), "train": asdict(train_config)}
+    told = {**told, "optimizer": asdict(optimizer), **crew.about}
+    crew.decide(lambda: _claim(folder, tasks, told))
     first = copy.deepcopy(model.state_dict()) if config.from_first else None
     reports: list[RejectionReport] = []
     pool: list[Kept] = []
     for r in range(config.rounds):
         draws = teacher or model
-        kept, report = _answers(draws, tokenizer, tasks, score, config, folder, r, template)
+        kept, report = _answers(draws, tokenizer, tasks, score, config, folder, r, template, crew)
         pool = _best_of_both(pool, kept, config.keep) if config.all_rounds else kept
         if not pool:
             raise ValueError(
@@ -129,9 +193,10 @@ def rejection_run(
         if first is not None:
             model.load_state_dict(first)
         talks = [kept_talk(tasks[k.task], k.text) for k in pool]
-        done = _tune(model, tokenizer, talks, config.seed + r, train_config, folder / f"round-{r}",
-                     optimizer, template)  # fmt: skip
-        if not done:
+        torch.manual_seed(config.seed + r)  # dropout does not depend on the rounds before
+        shared = crew.fit(train_config)
+        batches = _batches(talks, tokenizer, shared, config.seed + r, template)
+        if not crew.tune(model, batches, shared, folder / f"round-{r}", optimizer):
             return reports
         reports.append(report)
     return reports
@@ -146,70 +211,51 @@ def _answers(
     folder: Path,
     r: int,
     template: ChatTemplate,
+    crew: RoundCrew,
 ) -> tuple[list[Kept], RejectionReport]:
     """Draw and keep the answers of a round, or read what was written down."""
     path = folder / f"round-{r}.jsonl"
-    if path.is_file():
+    if crew.decide(path.is_file):
         head, *lines = path.read_text(encoding="utf-8").splitlines()
         rows = [json.loads(line) for line in lines]
         kept = [Kept(row["task"], row["messages"][-1]["content"], row["score"]) for row in rows]
         return kept, RejectionReport(**json.loads(head)["report"])
-    samples = sample_answers(
+    samples, scores = crew.draw(
         model,
         tokenizer,
         tasks,
+        score,
         config.n_samples,
         max_tokens=config.max_tokens,
         temperature=config.temperature,
         seed=config.seed * 1009 + r,
         template=template,
     )
-    scores = scores_of(score, tasks, samples)
     kept, report = keep_best(samples, scores, keep=config.keep, least=config.least)
     lines = [json.dumps({"report": asdict(report)})]
     for k in kept:
         row = {"messages": kept_talk(tasks[k.task], k.text), "score": k.score, "task": k.task}
         lines.append(json.dumps(row, ensure_ascii=False))
-    _write_whole(path, "\n".join(lines) + "\n")
+    crew.decide(lambda: _write_whole(path, "\n".join(lines) + "\n"))
     return kept, report
 
 
-def _tune(
-    model: Decoder,
-    tokenizer: Tokenizer,
+def _batches(
     talks: Sequence[list[dict[str, str]]],
+    tokenizer: Tokenizer,
+    config: TrainConfig,
     seed: int,
-    train_config: TrainConfig,
-    folder: Path,
-    optimizer: OptimizerConfig | None,
     template: ChatTemplate,
-) -> bool:
-    """Fine-tune on talks, or go on; False if Ctrl-C came before the end."""
-    examples = [encode_talk(t, tokenizer, template=template, answers="last") for t in talks]
-    batches = ChatBatches(
-        examples,
-        train_config.batch_size,
-        train_config.context,
+) -> ChatBatches:
+    """Serve talks, of which the last answer is learned."""
+    return ChatBatches(
+        [encode_talk(t, tokenizer, template=template, answers="last") for t in talks],
+        config.batch_size,
+        config.context,
         start=tokenizer.special_id(START),
         pad=tokenizer.special_id(PAD),
         seed=seed,
     )
-    moving = make_optimizer(model, optimizer or OptimizerConfig())
-    state = None
-    if has_checkpoint(folder):
-        state = resume(folder, model, moving, batches)
-    else:
-        torch.manual_seed(seed)  # dropout, if there is any, does not depend on the rounds before
-    end = fine_tune(
-        model,
-        batches,
-        train_config,
-        optimizer=moving,
-        state=state,
-        save=checkpointer(folder),
-        progress=False,
-    )
-    return end.step == train_config.steps
 
 
 def _best_of_both(pool: Sequence[Kept], new: Sequence[Kept], keep: int) -> list[Kept]:

@@ -46,6 +46,11 @@ class Rollouts:
         """Tokens of each answer, (B,), int64."""
         return self.mask.sum(dim=1)
 
+    def rows(self, chosen: slice) -> "Rollouts":
+        """Give some rows, as wide as they all are."""
+        ids, mask, logprobs = self.ids[chosen], self.mask[chosen], self.logprobs[chosen]
+        return Rollouts(ids, mask, logprobs, self.prompt_lengths[chosen], self.ended[chosen])
+
     def prompts(self) -> list[list[int]]:
         """Give the prompts as lists of ids."""
         lengths = self.prompt_lengths.tolist()
@@ -65,6 +70,7 @@ def rollout(
     stop_ids: Collection[int] = (),
     temperature: float = 1.0,
     seed: int = 0,
+    first_row: int = 0,
     fast: bool = True,
 ) -> Rollouts:
     """Draw one answer to each prompt; repeat a prompt to get several.
@@ -80,6 +86,8 @@ def rollout(
         stop_ids: an answer ends with the first of these, which belongs to it.
         temperature: divides the logits.
         seed: of the draws.
+        first_row: the number of the first prompt, where several processes share a batch: its rows
+            say what they would say with those before them.
         fast: take the reader that does the same with fewer operations, where the model allows.
 
     Returns:
@@ -88,7 +96,8 @@ def rollout(
 
     Raises:
         ValueError: if there is no prompt, one is empty, max_new_tokens < 1, the temperature is not
-            positive, or the longest prompt and its answer do not fit in the context.
+            positive, first_row is negative, or the longest prompt and its answer do not fit in the
+            context.
 
     Cost: the prompts once, then one position a row and token.
     Lesson: notebooks/34b_ppo.ipynb
@@ -96,6 +105,8 @@ def rollout(
     ids, real = _left_padded(model, prompts, max_new_tokens, pad_id)
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature must be positive and finite, got {temperature}")
+    if first_row < 0:
+        raise ValueError(f"first_row must not be negative, got {first_row}")
     training = model.training
     model.eval()
     try:
@@ -107,7 +118,7 @@ def rollout(
                 max_new_tokens,
                 stop_ids=set(stop_ids),
                 temperature=temperature,
-                seed=seed,
+                uniform=_table(seed, first_row, len(ids), max_new_tokens).to(ids.device),
                 fast=fast,
             )
     finally:
@@ -135,6 +146,13 @@ def draw(logprobs: Tensor, uniform: Tensor) -> Tensor:
     return torch.searchsorted(line, place, right=True)[:, 0].clamp(max=line.shape[1] - 1)
 
 
+def _table(seed: int, first_row: int, n_rows: int, n: int) -> Tensor:
+    """The random numbers of some rows, (n_rows, n), float64."""
+    generator = torch.Generator().manual_seed(seed)  # on the CPU: every device draws the same
+    every = torch.rand(first_row + n_rows, n, dtype=torch.float64, generator=generator)
+    return every[first_row:]
+
+
 def _draw_answers(
     model: Decoder,
     ids: Tensor,
@@ -143,13 +161,11 @@ def _draw_answers(
     *,
     stop_ids: set[int],
     temperature: float,
-    seed: int,
+    uniform: Tensor,
     fast: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw token by token; what was said and its logprobs, (B, n) each, and how much, (B,)."""
     B, device = len(ids), ids.device
-    generator = torch.Generator().manual_seed(seed)  # on the CPU: every device draws the same
-    uniform = torch.rand(B, max_new_tokens, dtype=torch.float64, generator=generator).to(device)
     stops = torch.tensor(sorted(stop_ids), dtype=torch.int64, device=device)
     read = make_ragged_reader(model, real, max_new_tokens, fast=fast)
     said = torch.zeros(B, max_new_tokens, dtype=torch.int64, device=device)

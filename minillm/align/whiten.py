@@ -65,6 +65,25 @@ def masked_mean(x: Tensor, mask: Tensor, average: Average = "tokens") -> Tensor:
     raise ValueError(f"average must be one of {', '.join(AVERAGES)}; got {average!r}")
 
 
+def n_counted(mask: Tensor, average: Average = "tokens") -> int:
+    """Give what masked_mean divides by: how much some rows count among more of them.
+
+    Args:
+        mask, average: as in masked_mean.
+
+    Returns:
+        True places, rows that have one, or all places.
+
+    Raises:
+        ValueError: if average is unknown.
+    """
+    if average not in AVERAGES:
+        raise ValueError(f"average must be one of {', '.join(AVERAGES)}; got {average!r}")
+    if average == "length":
+        return mask.numel()
+    return int(mask.sum() if average == "tokens" else mask.any(dim=1).sum())
+
+
 def masked_variance(x: Tensor, mask: Tensor, *, unbiased: bool = True) -> Tensor:
     """Measure the spread over the places that count: the mean square about the mean.
 

@@ -2,17 +2,18 @@
 
     {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}
 
-No line is dropped in silence: every line of the file is a row, or a bad row with its number and a
-reason, or blank; and the three are counted. Other keys beside "messages" are allowed and ignored.
+Every line is accounted for, as json_lines.py has it. Other keys beside "messages" are allowed and
+ignored.
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from minillm.finetune.chat import CHATML, ChatTemplate, tokenize_chat
+from minillm.finetune.json_lines import BadLine, LineFile, check_reading, read_lines, refuse_names
 from minillm.finetune.roles import ASSISTANT, ChatError, Message, check_messages
 from minillm.tokenizer import Tokenizer
 
@@ -41,67 +42,20 @@ class Row:
     messages: tuple[Mapping[str, str], ...]
 
 
-@dataclass(frozen=True)
-class BadRow:
-    """One line that is no talk."""
+class BadRow(BadLine):
+    """One line that is no talk; its `reason` is one of REASONS."""
 
-    line: int
-    """Its number in the file, from 1."""
-    reason: str
-    """One of REASONS."""
-    detail: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {REASONS[self.reason]} ({self.detail})"
+    meanings = REASONS
 
 
-@dataclass(frozen=True)
-class ChatFile:
+class ChatFile(LineFile[Row, BadRow]):
     """What became of the lines of a file: n_lines = len(rows) + len(bad) + n_blank.
 
     Lesson: notebooks/28_instructions.ipynb
     """
 
-    path: Path
-    n_lines: int
-    n_blank: int
-    rows: tuple[Row, ...]
-    bad: tuple[BadRow, ...]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Reason -> number of bad rows, in the order of REASONS."""
-        found = Counter(row.reason for row in self.bad)
-        return {reason: found[reason] for reason in REASONS if found[reason]}
-
-    def __str__(self) -> str:
-        good, bad = len(self.rows), len(self.bad)
-        head = f"{self.path.name}: {good:,} of {self.n_lines:,} lines are talks, {bad:,} are not"
-        if self.n_blank:
-            head += f", {self.n_blank:,} are blank"
-        return "\n".join([head, *(f"  {row}" for row in self.bad)])
-
-    def strict(self, *, longest: int = 10) -> "ChatFile":
-        """Give the file back if all is well.
-
-        Args:
-            longest: show at most so many bad rows.
-
-        Raises:
-            ValueError: if there is a bad row, or no row at all.
-        """
-        if self.bad:
-            shown = [str(row) for row in self.bad[:longest]]
-            left = len(self.bad) - len(shown)
-            more = [f"and {left:,} more"] if left > 0 else []
-            lines = "\n  ".join([*shown, *more])
-            raise ValueError(
-                f"{self.path.name} has {len(self.bad):,} bad rows; mend them, or leave them out "
-                f"on purpose:\n  {lines}"
-            )
-        if not self.rows:
-            raise ValueError(f"{self.path.name} holds no talk; each line must be one")
-        return self
+    meanings = REASONS
+    noun = "talk"
 
 
 def read_rows(
@@ -133,32 +87,18 @@ def read_rows(
     Cost: each talk is encoded once.
     Lesson: notebooks/28_instructions.ipynb
     """
-    if longest is not None and longest < 1:
-        raise ValueError(f"longest must be at least 1, got {longest}")
-    template.opening_ids(ASSISTANT, tokenizer)  # a tokenizer that does not fit is no fault of a row
-    tokenizer.special_id(template.end)
+    check_reading(tokenizer, template, longest)
     special = () if allow_special_text else tuple(tokenizer.special_tokens)
-    lines = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    if not lines[-1]:
-        lines.pop()  # the newline that ends the last line begins no other
-    rows: list[Row] = []
-    bad: list[BadRow] = []
-    n_blank = 0
-    for number, raw in enumerate(lines, start=1):
-        if not raw.strip():
-            n_blank += 1
-            continue
-        try:
-            messages = _messages_of(raw)
-            check_messages(messages, template.roles)
-            _check_row(messages, special)
-            if longest is not None:
-                _check_length(messages, tokenizer, longest, template)
-        except ChatError as error:
-            bad.append(BadRow(number, error.kind, str(error)))
-        else:
-            rows.append(Row(number, tuple(messages)))
-    return ChatFile(Path(path), len(lines), n_blank, tuple(rows), tuple(bad))
+
+    def row_of(number: int, value: Any) -> Row:
+        messages = _messages_of(value)
+        check_messages(messages, template.roles)
+        _check_row(messages, special)
+        if longest is not None:
+            _check_length(messages, tokenizer, longest, template)
+        return Row(number, tuple(messages))
+
+    return ChatFile(Path(path), *read_lines(path, row_of, BadRow))
 
 
 def write_rows(path: str | Path, talks: Iterable[Sequence[Message]]) -> int:
@@ -185,13 +125,7 @@ def write_rows(path: str | Path, talks: Iterable[Sequence[Message]]) -> int:
     return len(lines)
 
 
-def _messages_of(raw: bytes) -> Sequence[Message]:
-    try:
-        row = json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ChatError("utf8", f"byte {error.start + 1} of the line") from None
-    except (ValueError, RecursionError) as error:
-        raise ChatError("json", str(error)) from None
+def _messages_of(row: Any) -> Sequence[Message]:
     if not isinstance(row, Mapping) or not isinstance(row.get("messages"), list):
         raise ChatError("messages", 'the line must be {"messages": [...]}')
     messages: Sequence[Message] = row["messages"]
@@ -201,10 +135,8 @@ def _messages_of(raw: bytes) -> Sequence[Message]:
 def _check_row(messages: Sequence[Message], special: Sequence[str]) -> None:
     if all(message["role"] != ASSISTANT for message in messages):
         raise ChatError("unanswered", f"{len(messages)} messages, none by the assistant")
-    for n, message in enumerate(messages):
-        found = next((name for name in special if name in message["content"]), None)
-        if found is not None:
-            raise ChatError("special", f"message {n}, by {message['role']}: {found}")
+    told = enumerate(messages)
+    refuse_names({f"message {n}, by {m['role']}": m["content"] for n, m in told}, special)
 
 
 def _check_length(

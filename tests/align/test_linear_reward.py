@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import optimize
 
-from minillm.align.annotators import Annotator, annotate
+from minillm.align.annotators import Annotator, annotate, choice_probability
 from minillm.align.linear_reward import fit_linear_reward, linear_loss
 from minillm.align.ranking import reward_loss
 
@@ -65,6 +65,29 @@ def test_pairs_that_can_all_be_ordered_need_the_pull():
     assert (d @ weak > 0).all()
     far = fit_linear_reward(1e3 * d, np.full(3, 30.0))  # a whole Newton step would overshoot
     assert (1e3 * d @ far > 30).all()
+
+
+def test_rounding_ends_the_search_at_the_best():
+    """Gradients of features of 10^4 are rounded to more than the tolerance, and never get there."""
+    dice = np.random.default_rng(45)
+    d = dice.normal(size=(50, 4))
+    gap = d @ dice.normal(size=4)
+    first = dice.random(50) < choice_probability(gap)
+    d = np.where(first, 1, -1)[:, None] * d
+    found = fit_linear_reward(1e4 * d, l2=1e-6)
+    np.testing.assert_allclose(1e4 * found, fit_linear_reward(d, l2=1e-14), rtol=1e-9)
+    best = linear_loss(found, 1e4 * d, l2=1e-6)
+    for way in np.eye(4) * 1e-5 * np.abs(found).max():
+        for sign in (1, -1):
+            assert linear_loss(found + sign * way, 1e4 * d, l2=1e-6) > best
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1e-10])
+def test_the_tolerance_may_be_less_than_rounding(tolerance):
+    d, ratings = labelled(80)
+    exact = fit_linear_reward(d, ratings / 3, tolerance=1e-12)
+    found = fit_linear_reward(d, ratings / 3, tolerance=tolerance)
+    np.testing.assert_allclose(found, exact, rtol=1e-9)
 
 
 @pytest.mark.parametrize(

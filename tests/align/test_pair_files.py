@@ -15,6 +15,11 @@ from minillm.tokenizer import Tokenizer, course_tokenizer
 TOKENIZER = course_tokenizer()
 ASK = {"role": "user", "content": "Who?"}
 SAID = {"role": "assistant", "content": "Mia."}
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
 
 
 def line(prompt=(ASK,), chosen="Mia.", rejected="No idea.", **more):
@@ -55,7 +60,9 @@ BAD = [
     (line(rating=True), "rating", "got True"),
     (line(rating="better"), "rating", "got 'better'"),
     (line(rating=1.5), "rating", "got 1.5"),
+    (line(rating=[2]), "rating", "got [2]"),
     (line(margin=-1), "margin", "got -1"),
+    (line(margin=10**400), "margin", "got 1000"),
     (line(margin=math.nan), "margin", "got nan"),
     (line(margin="1"), "margin", "got '1'"),
     (line(chosen="a<|im_end|>"), "special", "chosen: <|im_end|>"),
@@ -88,21 +95,21 @@ def test_good_rows_keep_all_they_say(tmp_path):
     assert read(tmp_path, GOOD).pairs[0].rating == 2
 
 
-def test_blank_lines_are_counted_and_keep_the_numbers(tmp_path):
-    found = read(tmp_path, "", GOOD, "  ", "{", GOOD)
-    assert (found.n_lines, found.n_blank) == (5, 2)
-    assert [row.line for row in found.rows] == [2, 5]
-    assert [row.line for row in found.bad] == [4]
-    assert "2 of 5 lines are preferences, 1 are not, 2 are blank" in str(found)
-
-
-def test_ends_of_lines_and_the_mark_at_the_beginning(tmp_path):
+def test_lines_are_those_of_a_file_of_json(tmp_path):
+    """More of this in tests/finetune/test_json_lines.py."""
     path = tmp_path / "pairs.jsonl"
-    path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode() + b"\r\n" + GOOD.encode())
-    found = read_pairs(path, TOKENIZER).strict()
-    assert ([row.line for row in found.rows], found.n_lines, found.n_blank) == ([1, 2], 2, 0)
     odd = line(chosen="a\u2028b\x85c")  # no ends of lines in JSON
-    assert read(tmp_path, odd).strict().pairs[0].chosen == "a\u2028b\x85c"
+    path.write_bytes(b"\xef\xbb\xbf" + f"{GOOD}\r\n\n  \n{{\n{odd}".encode())
+    found = read_pairs(path, TOKENIZER)
+    assert (found.n_lines, found.n_blank) == (5, 2)
+    assert [row.line for row in found.rows] == [1, 5]
+    assert [row.line for row in found.bad] == [4]
+    assert found.pairs[1].chosen == "a\u2028b\x85c"
+    assert "2 of 5 lines are preferences, 1 are not, 2 are blank" in str(found)
+    with pytest.raises(ValueError, match=r"has 1 bad rows; mend them(.|\n)*line 4: the line"):
+        found.strict()
+    with pytest.raises(ValueError, match=r"pairs\.jsonl holds no preference"):
+        read(tmp_path).strict()
 
 
 @pytest.mark.parametrize("side", ["chosen", "rejected"])
@@ -121,16 +128,6 @@ def test_text_of_special_tokens_can_be_allowed(tmp_path):
     assert not read(tmp_path, text, allow_special_text=True).bad
 
 
-def test_strict_tells_the_first_bad_rows(tmp_path):
-    found = read(tmp_path, GOOD, "{", "[]", "{")
-    with pytest.raises(ValueError, match=r"has 3 bad rows; mend them(.|\n)*line 2(.|\n)*line 4"):
-        found.strict()
-    with pytest.raises(ValueError, match=r"line 2: the line is not JSON.*\n  and 2 more$"):
-        found.strict(longest=1)
-    with pytest.raises(ValueError, match=r"pairs\.jsonl holds no preference"):
-        read(tmp_path).strict()
-
-
 def test_written_pairs_are_read_again(tmp_path):
     pairs = [
         Pair((ASK,), "Mia.", "谁知道。", 3),
@@ -143,17 +140,15 @@ def test_written_pairs_are_read_again(tmp_path):
     assert "谁" in path.read_text(encoding="utf-8")  # readable
 
 
-@given(st.lists(st.one_of(st.binary(max_size=30), st.sampled_from([GOOD.encode(), b"", b" "]))))
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_every_line_is_accounted_for(tmp_path_factory, lines):
-    path = tmp_path_factory.mktemp("pairs") / "any.jsonl"
-    raw = b"\n".join(lines)
-    path.write_bytes(raw)
-    found = read_pairs(path, TOKENIZER)
-    wanted = raw.count(b"\n") + (not raw.endswith(b"\n") and bool(raw))
-    assert found.n_lines == wanted == len(found.rows) + len(found.bad) + found.n_blank
-    numbers = [row.line for row in (*found.rows, *found.bad)]
-    assert len(set(numbers)) == len(numbers)
+@given(
+    st.sampled_from(["prompt", "chosen", "rejected", "rating", "margin", "role", "content"]), VALUES
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_no_value_brings_the_reader_down(tmp_path_factory, key, value):
+    row = json.loads(GOOD)
+    (row if key in row or key == "margin" else row["prompt"][0])[key] = value
+    found = read(tmp_path_factory.mktemp("any"), json.dumps(row), json.dumps(value))
+    assert len(found.rows) + len(found.bad) == found.n_lines == 2
 
 
 def test_bad_settings_are_refused(tmp_path):

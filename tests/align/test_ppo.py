@@ -305,6 +305,8 @@ def test_bad_input(tmp_path):
     _, _, state, _ = run(1)
     with pytest.raises(ValueError, match=r"began with the reference .* load the weights"):
         run(2, state=state, reference=decoder(5))
+    with pytest.raises(ValueError, match=r"began with the prompts .* give the prompts, in the ord"):
+        ppo(ActorCritic(decoder()), decoder(), PROMPTS[::-1], count_fives, CONFIG, state=state)
     model = ActorCritic(decoder())
     with pytest.raises(CheckpointError, match="there is no checkpoint"):
         resume_ppo(tmp_path / "none", model, make_optimizer(model, OptimizerConfig()))

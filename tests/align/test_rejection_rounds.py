@@ -118,8 +118,8 @@ def test_from_the_first_model(toy, tmp_path):
     lone = toy.model()
     rows = (tmp_path / "a" / "round-1.jsonl").read_text().splitlines()[1:]
     talks = [json.loads(row)["messages"] for row in rows]
-    module._tune(lone, toy.tokenizer, talks, 1, STEPS, tmp_path / "c", OptimizerConfig(lr=1e-2),
-                 module.CHATML)  # fmt: skip
+    batches = module._batches(talks, toy.tokenizer, STEPS, 1, module.CHATML)
+    assert module.RoundCrew().tune(lone, batches, STEPS, tmp_path / "c", OptimizerConfig(lr=1e-2))
     assert same(lone, model)
 
 

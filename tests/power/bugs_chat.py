@@ -75,18 +75,18 @@ BUGS = [
         "test_chat.py",
     ),
     (
-        "rows.py",
+        "json_lines.py",
         "enumerate(lines, start=1)",
         "enumerate(lines)",
         "lines are counted from 0",
-        "test_rows.py",
+        "test_json_lines.py",
     ),
     (
-        "rows.py",
+        "json_lines.py",
         'split(b"\\n")',
         "splitlines()",
         "a carriage return alone ends a line",
-        "test_rows.py",
+        "test_json_lines.py",
     ),
     (
         "rows.py",
@@ -96,11 +96,11 @@ BUGS = [
         "test_rows.py",
     ),
     (
-        "rows.py",
+        "json_lines.py",
         "            n_blank += 1\n            continue",
         "            continue",
         "blank lines are dropped in silence",
-        "test_rows.py",
+        "test_json_lines.py",
     ),
     (
         "rows.py",

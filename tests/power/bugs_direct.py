@@ -258,14 +258,14 @@ BUGS = [
     ),
     (
         "rejection.py",
-        "seed=seed * 1_000_003 + first,",
+        "seed=seed * 1_000_003 + first_task + first,",
         "seed=seed,",
         "all groups of prompts draw the same numbers",
         "test_rejection.py",
     ),
     (
         "rejection_rounds.py",
-        "if path.is_file():\n        head",
+        "if crew.decide(path.is_file):\n        head",
         "if False:\n        head",
         "a run that goes on draws its answers again",
         "test_rejection_rounds.py",
@@ -279,8 +279,8 @@ BUGS = [
     ),
     (
         "rejection_rounds.py",
-        "if has_checkpoint(folder):",
-        "if False:",
+        "if has_checkpoint(folder) else None",
+        "if False else None",
         "a fine-tuning that was stopped begins anew",
         "test_rejection_rounds.py",
     ),
