@@ -220,7 +220,7 @@ def agreement(gaps: np.ndarray, probabilities: np.ndarray) -> float:
         no noise from the labels of the held-out pairs.
 
     Raises:
-        ValueError: if the two do not fit, or a probability is not in 0 .. 1.
+        ValueError: if the two do not fit, a gap is NaN, or a probability is not in 0 .. 1.
 
     Lesson: notebooks/33_reward.ipynb
     """
@@ -228,4 +228,7 @@ def agreement(gaps: np.ndarray, probabilities: np.ndarray) -> float:
     gaps = np.asarray(gaps, dtype=np.float64)
     if gaps.shape != np.shape(probabilities):
         raise ValueError(f"{gaps.shape} gaps and {np.shape(probabilities)} probabilities differ")
+    if np.isnan(gaps).any():
+        at = int(np.flatnonzero(np.isnan(gaps))[0])
+        raise ValueError(f"gap {at} of {len(gaps)} is NaN: it says no order; look at the rewards")
     return float((0.5 + np.sign(gaps) * (np.asarray(probabilities) - 0.5)).mean())

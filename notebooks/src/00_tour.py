@@ -718,7 +718,7 @@ assert 0 < right.total() < asked.total()
 # | training | **[20a AdamW](20a_adamw.ipynb)** · **[20b Adafactor](20b_adafactor.ipynb)** · **[21 stability](21_stability.ipynb)** · **[22a the ledger](22a_ledger.ipynb)** · **[22b ZeRO](22b_zero.ipynb)** · **[23 parallel](23_parallel.ipynb)** · **[24 fsdp](24_fsdp.ipynb)** | section 5 |
 # | how large, how long | **[25a Kaplan's laws](25a_kaplan.ipynb)** · **[25b Chinchilla](25b_chinchilla.ipynb)** · **[26 repetition](26_repetition.ipynb)** · **[27 pretraining](27_pretraining.ipynb)** | section 9 |
 # | from continuing to answering | **[28 instructions](28_instructions.ipynb)** · **[29 self-instruct](29_self_instruct.ipynb)** · **[30 less is more](30_less_is_more.ipynb)** · **[31 lora](31_lora.ipynb)** · **[32 peft](32_peft.ipynb)** | section 7 |
-# | what people prefer | 33 reward · 34 ppo · 35 beyond ppo | not in this tour |
+# | what people prefer | **[33 reward](33_reward.ipynb)** · **[34a policy gradient](34a_policy_gradient.ipynb)** · **[34b ppo](34b_ppo.ipynb)** · **[35 beyond ppo](35_beyond_ppo.ipynb)** | not in this tour |
 # | measuring | 36 metrics · 37 arena | section 7 |
 # | small, fast, useful | 38 compress · 39 serving · 40 applications | not in this tour |
 # | the field, and your own model | **00 tour** · 01 landscape · 41 case studies · 42 capstone | all |

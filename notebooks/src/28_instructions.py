@@ -380,7 +380,7 @@ assert judged["tuned"].ended.value > max(0.8, judged["base"].ended.value)
 
 # %% [markdown]
 # Every answer ends now. (The base model ends texts, with &lt;|endoftext|&gt;, which `ended` counts as well.) And it has the form that was asked for: happy
-# or sad for an ending, yes or no, a sentence for a translation. Whether it is *right* is another matter: from some hundred talks a model learns how to answer, not to read more closely. Lesson 30 takes this apart.
+# or sad for an ending, yes or no, a sentence for a translation. Whether it is *right* is another matter: from some hundred talks a model learns how to answer, not to read more closely. [Lesson 30](30_less_is_more.ipynb) takes this apart.
 #
 # **Stopping is learned.** For each answer of the test stories we ask the model at every place: does it end here? The places are counted
 # from the true end backwards.

@@ -952,4 +952,4 @@ check(merge_inner, merged_by_rows, cases)
 #
 # ## Next
 #
-# 33 Reward (in preparation): so far examples say what to write. Next, people only say which of two texts is better.
+# [33 Reward](33_reward.ipynb): so far examples say what to write. Next, people only say which of two texts is better.

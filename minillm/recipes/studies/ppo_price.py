@@ -25,17 +25,29 @@ from minillm.align.answer_logprobs import response_logprobs_and_entropy
 from minillm.align.rollouts import Rollouts
 from minillm.model import Decoder
 from minillm.recipes.records import Job
-from minillm.recipes.sums import LONGEST, PAD, STOP, Models, ask, gold_of, make_models, right_of
+from minillm.recipes.sums import (
+    LONGEST,
+    PAD,
+    STOP,
+    Models,
+    ask,
+    decode,
+    gold_of,
+    make_models,
+    right_of,
+)
 from minillm.train import OptimizerConfig
 
 STEPS, BATCH, MINIBATCH, EPOCHS, EVERY = 200, 64, 32, 2, 10
 DRAWS = 4
 """Answers to each question of the test."""
-LR = 1e-3
+N_SHOWN = 3
+"""Questions whose answers are kept as texts."""
+LR = 5e-4
 RATES = (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3)
-PILOT: dict[float, float] = {}
-"""Learning rate -> score - 0.1 KL at the end on seed 101, as `pilot` printed them. Still to be run;
-LR is to be set to the best of them before anything is recorded."""
+PILOT = {2.5e-4: 1.291, 5e-4: 1.3905, 1e-3: 1.3336, 2e-3: 1.1735, 4e-3: -0.0002}
+"""Learning rate -> score - 0.1 KL at the end on seed 101, as `pilot` printed them; LR is the best
+of them."""
 
 
 @cache
@@ -64,6 +76,12 @@ def measured(made: Models, policy: Decoder, seed: int) -> dict[str, float]:
         "entropy": float(entropy.sum() / drawn.mask.sum()),
         "kl": float((ours - theirs).sum() / len(drawn)),
     }
+
+
+def says(policy: Decoder, prompts: list[list[int]], seed: int) -> list[str]:
+    """Questions with an answer to each, as texts, to be looked at."""
+    answers = ask(policy, prompts, seed=seed).answers()
+    return [decode(p) + decode(answer) for p, answer in zip(prompts, answers, strict=True)]
 
 
 def trained(
@@ -119,6 +137,8 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
     for name, model in (("base", made.base), ("tuned", made.tuned), ("ppo", policy)):
         now = measured(made, model, seed)
         found |= {f"{what}_{name}": round(value, 5) for what, value in now.items()}
+        found[f"says_{name}"] = says(model, made.test[:N_SHOWN], seed)
+    found["weights"] = [round(weight, 5) for weight in made.weights.tolist()]
     steps = [found["gold_ppo"] - found["gold_tuned"], found["gold_tuned"] - found["gold_base"]]
     found["smaller_step"] = min(steps)
     for what in ("score", "gold", "kl", "entropy", "length", "value_error", "clip_fraction"):

@@ -30,15 +30,15 @@ from minillm.recipes import story_rewards as parts
 from minillm.recipes.records import Job
 
 MODEL, N_TRAIN, N_TEST = "draft", 512, 240
-RATES = (3e-4, 1e-3, 3e-3)
-PILOT: dict[float, float] = {}
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+PILOT: dict[float, float] = {3e-4: 0.7111, 1e-3: 0.7465, 3e-3: 0.7485, 1e-2: 0.6742}
 """Agreement by learning rate without margins, seed 101, as `pilot` prints it. One rate for all: a
 margin is to be added to a training that works, not to be tuned for."""
 
 
 def best_rate() -> float:
-    """The rate that seed 101 preferred; before the pilot, the middle one."""
-    return max(PILOT, key=lambda lr: PILOT[lr]) if PILOT else RATES[1]
+    """The rate that seed 101 preferred."""
+    return max(PILOT, key=lambda lr: PILOT[lr])
 
 
 def run(settings: Mapping[str, Any], seed: int) -> dict[str, float]:

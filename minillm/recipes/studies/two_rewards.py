@@ -29,16 +29,19 @@ from minillm.recipes.records import Job
 
 MODEL, N_TRAIN, N_TEST, CONFLICT = "draft", 384, 240, 0.25
 AIMS = {"helpful": HELPFUL, "safe": SAFE}
-RATES = (3e-4, 1e-3, 3e-3)
-PILOT: dict[str, dict[float, float]] = {}
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+PILOT: dict[str, dict[float, float]] = {
+    "two": {3e-4: 0.8666, 1e-3: 0.8770, 3e-3: 0.8798, 1e-2: 0.8497},
+    "one": {3e-4: 0.8525, 1e-3: 0.8579, 3e-3: 0.8689, 1e-2: 0.8825, 3e-2: 0.8333},
+}
 """By arm the mean of `helpful rest` and `safe rest` at each learning rate, seed 101, as `pilot`
-prints it: chosen on what does not decide the claim."""
+prints it: chosen on what does not decide the claim. The last rate was added for `one`, whose best
+was at the edge of RATES."""
 
 
 def best_rate(name: str) -> float:
-    """The rate that seed 101 preferred; before the pilot, the middle one."""
-    table = PILOT.get(name)
-    return max(table, key=lambda lr: table[lr]) if table else RATES[1]
+    """The rate that seed 101 preferred."""
+    return max(PILOT[name], key=lambda lr: PILOT[name][lr])
 
 
 def material(arm: str, seed: int) -> dict[str, list[Pair]]:
