@@ -74,6 +74,8 @@ def gold(prompt: Sequence[int], answer: Sequence[int]) -> float:
     Returns:
         RIGHT if the sum is right, polite signs left aside; COMPLETE if it ended by itself; and
         A_POLITE_SIGN for each polite sign.
+
+    Lesson: notebooks/34b_ppo.ipynb
     """
     right, ended, polite = traits(prompt, answer)
     return RIGHT * right + COMPLETE * ended + A_POLITE_SIGN * polite
@@ -106,8 +108,15 @@ def split(seed: int, n_test: int = 250) -> tuple[list[list[int]], list[list[int]
 
     Returns:
         Prompts to train on, and prompts to test on.
+
+    Raises:
+        ValueError: if a part would be empty.
+
+    Lesson: notebooks/34b_ppo.ipynb
     """
     every = [prompt_of(a, b) for a in range(LARGEST + 1) for b in range(LARGEST + 1)]
+    if not 0 < n_test < len(every):
+        raise ValueError(f"n_test must be 1 .. {len(every) - 1}, got {n_test}: no empty part")
     random.Random(f"split {seed}").shuffle(every)
     return every[n_test:], every[:n_test]
 
@@ -158,6 +167,7 @@ def make_models(seed: int, config: SumsConfig | None = None) -> Models:
         seed: of questions, weights, draws and annotators.
         config: how.
 
+    Cost: 1 260 steps of 64 rows of a tiny model, and 4 000 answers; 17 s on one core.
     Lesson: notebooks/34b_ppo.ipynb
     """
     config = config or SumsConfig()
@@ -200,6 +210,9 @@ def fit(
         lr: at the start.
         seed: of the order.
         prompts: learn the prompts as well, not the answers alone.
+
+    Cost: steps forward and backward passes of 64 rows of at most 14 signs.
+    Lesson: notebooks/34b_ppo.ipynb
     """
     generator = torch.Generator().manual_seed(seed)
     optimizer = make_optimizer(model, OptimizerConfig(lr=lr, weight_decay=0.01))
@@ -232,6 +245,8 @@ def learn_reward(tuned: Decoder, prompts: list[list[int]], seed: int, config: Su
 
     Returns:
         The weights of the traits, (3,); see `traits`.
+
+    Lesson: notebooks/34b_ppo.ipynb
     """
     asked = random.Random(f"pairs {seed}").choices(prompts, k=config.n_pairs)
     both = [answers_of(tuned, asked, seed=2 * seed + k) for k in (0, 1)]

@@ -380,18 +380,25 @@ for arm in ("proxy", "gold"):
 # All this on 24 tasks. What is left of it in worlds that nobody trained on? (Scores as they are now, not gains.)
 
 # %% tags=["label-held"]
+def short(numbers):
+    """A mean with its interval, in little room."""
+    found = mean_interval(list(numbers))
+    return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+
+
+print("         before   climbing proxy        climbing gold")
 for what in ("proxy", "gold", "right", "distinct", "length"):
     begun = recorded.mean("proxy", f"{what}_before").value
-    print(f"{what:8} before {begun:5.2f}", end="")
-    for arm in ("proxy", "gold"):
-        pair = [recorded.values(arm, f"{what}_{w}") for w in ("after", "before")]
-        moved = mean_interval(np.subtract(*pair).tolist())
-        told = f"{moved.value:+.2f} [{moved.low:+.2f}, {moved.high:+.2f}]"
-        print(f"   climb {arm}: {told}", end="")
-    print()
+    pairs = [
+        [recorded.values(arm, f"{what}_{w}") for w in ("after", "before")]
+        for arm in ("proxy", "gold")
+    ]
+    moved = "  ".join(short(np.subtract(*pair)) for pair in pairs)
+    print(f"{what:8} {begun:5.2f}    {moved}")
 for arm, when in (("proxy", "before"), ("proxy", "after"), ("gold", "after")):
     told = recorded.values(arm, f"commonest_{when}")[0][:4]
-    print(f"{when:6} {arm:5}", ", ".join(f"{n} x {text}" for text, n in told))
+    who = when if when == "before" else arm
+    print(f"{who:7}", ", ".join(f"{n} {text}" for text, n in told))
 
 # %% [markdown]
 # The policy that climbed the proxy has learned a taste: *Happy.* comes about twice as often, whatever the story, and fewer answers are right. In worlds that it has never seen, too.
@@ -429,7 +436,7 @@ for who in ("base", "tuned", "ppo"):  # the last one at price 0
 
 
 # %% tags=["label-table"]
-whats = ("kl", "proxy", "gold", "right", "entropy", "length")
+whats = ("kl", "proxy", "gold", "right", "length")
 
 
 def row(arm, who):
@@ -442,11 +449,11 @@ def changed(arm, what):
     return np.subtract(after, tuned)
 
 
-print("price ", *(f"{what:>7}" for what in whats), "  gold, after minus before")
-print("tuned ", *(f"{x:7.2f}" for x in row(arms[0], "tuned")))
+print("price ", *(f"{what:>6}" for what in whats), "  gold, after - before")
+print("tuned ", *(f"{x:6.2f}" for x in row(arms[0], "tuned")))
 for arm in arms:
-    told = mean_interval(changed(arm, "gold").tolist())
-    print(f"{arm[6:]:6}", *(f"{x:7.2f}" for x in row(arm, "ppo")), "  ", told)
+    numbers = " ".join(f"{x:6.2f}" for x in row(arm, "ppo"))
+    print(f"{arm[6:]:6} {numbers}   {short(changed(arm, 'gold'))}")
 
 # %% [markdown]
 # The claim (Ouyang et al.; our article 003): models after RLHF are preferred to fine-tuned ones, and those to base models. Our rule was fixed before the runs: price 0.1, *gold* score on questions that nobody was trained on, and the smaller of the two steps counts.

@@ -610,7 +610,7 @@ show(fig, alt=alt)
 #
 # A policy says words backwards: asked for `abcf`, it should say `fcba`. It learned from demonstrations that are often wrong, so that it knows more than it shows. The gold reward of
 # an answer is known: the share of letters in place, less a quarter for each letter too many or too few. The proxies are reward models of three sizes, trained on 8 192 noisy comparisons of the policy's own
-# answers. All is measured on words that nobody trained on, with five seeds (`recipes/studies/over_optimisation.py`).
+# answers. (With 512 comparisons, in our pilot, they knew so little that PPO lowered gold at once; that is not a curve that bends, and we gave them more.) All is measured on words that nobody trained on, with five seeds (`recipes/studies/over_optimisation.py`).
 #
 # First, what a *perfect* scorer would win: gold chooses the best of $K$ of 64 answers to each of 64 words. This is also the second half of our source's sentence that rejection
 # sampling looks at $K$ answers where PPO looks at one: does looking at more always pay?
@@ -687,7 +687,7 @@ show(fig, alt=alt)
 
 # %% [markdown]
 # **What you should see.** The proxy (below) rises all the way. Gold (above) rises, turns and falls. Best-of-n is highest at two to four answers, the larger the proxy the higher the top, and with 64 answers all three end *below* the policy that they
-# started from: of 64 answers the one that the proxy likes best is more often one that fools it. PPO gains less at its best. On the small proxy it runs away and loses nearly half a point of gold; on the other two the mean falls as well, but some seeds
+# started from: the answer that the proxy likes best of 64 is worth less, on average, than one drawn at random. PPO gains less at its best. On the small proxy it runs away and loses nearly half a point of gold; on the other two the mean falls as well, but some seeds
 # still rise at the last step, and their intervals hold 0. So it bends, and the means over the proxies say so for both methods. What we cannot say is that Gao's curves hold here: KL did not run alike in the five runs of an arm, and we looked at seven points.
 #
 # What follows for practice: stop early, watch a measure that nothing was chosen by, and renew the comparisons with answers of the newest policy.
@@ -770,7 +770,7 @@ print("teacher minus own, worth:", taught.difference("teacher", "own", "gold"))
 #
 # ### One set of comparisons, five losses
 #
-# The table of section 5, on words said backwards: 1 024 comparisons, read once. Each loss had two strengths and three rates to choose from on another seed, so that none was tuned more than another. `chosen` is plain fine-tuning on the
+# The table of section 5, on words said backwards: 1 024 comparisons, read once. Each loss had two strengths and three rates to choose from on another seed (a few pairs of them were left out), so that none was tuned much more than another. `chosen` is plain fine-tuning on the
 # preferred answers.
 
 # %% tags=["label-direct"]
@@ -971,7 +971,7 @@ check(
 # - Rejection sampling is best-of-n that is paid for once. Breadth is answers a prompt, depth is rounds.
 # - Reward minus β KL has one top, in closed form. DPO reads the reward off the policy and arrives at the same top from comparisons alone. It starts at ln 2.
 # - IPO asks for a gap, KTO for single answers, ORPO and SimPO for no reference, GRPO for a checker.
-# - Noise in a proxy costs but does not bend; answers that fool it do. A fit that bends is no proof: ask the measured curve.
+# - Noise in a proxy costs but does not bend; answers that fool it do. Ours bent: all three under best-of-n, under PPO their mean. Read the highest point off other runs than those that you judge.
 #
 # ## Questions
 #

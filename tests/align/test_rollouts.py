@@ -77,6 +77,15 @@ def test_without_stop_ids_every_answer_is_as_long_as_it_may():
     assert not found.ended.any()
 
 
+def test_a_part_of_the_rows_says_what_it_says_among_all():
+    whole, part = rolled(), rolled(prompts=PROMPTS[5:9], first_row=5)
+    assert part.answers() == whole.answers()[5:9] == whole.rows(slice(5, 9)).answers()
+    assert rolled(prompts=PROMPTS[5:9]).answers() != part.answers()
+    assert whole.rows(slice(5, 9)).prompts() == PROMPTS[5:9]
+    with pytest.raises(ValueError, match="first_row must not be negative, got -1"):
+        rolled(first_row=-1)
+
+
 def test_seed_and_row_say_it_all():
     """Who else is in the batch, and who has been dropped from it, changes nothing."""
     model = decoder()

@@ -1,6 +1,7 @@
 """`align` on one process: four methods, bad rows told, stopped, gone on with, opened again."""
 
 import json
+from functools import cache
 
 import pytest
 import torch
@@ -8,9 +9,10 @@ from typer.testing import CliRunner
 
 from minillm.__main__ import app
 from minillm.align import Pair, RewardError, RewardModel, reward_objective, score_texts
+from minillm.finetune import tasks as finetune_tasks
 from minillm.finetune.rows import read_rows
 from minillm.model import Decoder
-from minillm.recipes import from_dict, open_model, override
+from minillm.recipes import from_dict, open_model, override, tokens
 from minillm.recipes.aligning import (
     ALIGNS,
     AlignRun,
@@ -27,12 +29,23 @@ from minillm.recipes.aligning.material import BadRowsError, prepare_material
 from minillm.recipes.aligning.opening import open_start
 from minillm.recipes.aligning.scorers import gold_scores, make_reward, make_score, on_rollouts
 from minillm.recipes.finetuning.talk import talk
+from minillm.tokenizer import Tokenizer
 from minillm.train import NotFiniteError, has_checkpoint, load_checkpoint, read_metrics
 from tests.recipes.aligning_base import METHODS, SMALL, small, write_bad_pairs
 from tests.recipes.tuning_base import write_bad_talks
 
 WITH_STEPS = ("reward", "dpo", "ppo")
 STORY = ("data.rows=storyworld", "data.n_rows=8", "data.n_held_out=3", "train.context=128")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def remembered():
+    """The tokenizer is read and each story made once for this file, not anew by every run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokens, "course_tokenizer", cache(tokens.course_tokenizer))
+        patch.setattr(finetune_tasks, "make_story", cache(finetune_tasks.make_story))
+        patch.setattr(Tokenizer, "hash", property(cache(Tokenizer.hash.fget)))
+        yield
 
 
 @pytest.fixture(scope="module")

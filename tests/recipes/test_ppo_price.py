@@ -34,6 +34,10 @@ def test_a_run_measures_three_policies_and_keeps_the_curves(small):
     for name in ("base", "tuned", "ppo"):
         for what in ("gold", "proxy", "right", "length", "entropy", "kl"):
             assert f"{what}_{name}" in found
+        assert [text[:6] for text in found[f"says_{name}"]] == [
+            sums.decode(prompt) for prompt in small.test[: study.N_SHOWN]
+        ]
+    assert found["weights"] == pytest.approx(small.weights.tolist(), abs=1e-5)
     assert found["kl_tuned"] == 0.0
     assert found["kl_ppo"] != 0.0
     steps = found["gold_ppo"] - found["gold_tuned"], found["gold_tuned"] - found["gold_base"]

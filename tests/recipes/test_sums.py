@@ -62,6 +62,12 @@ def made():
     return sums.make_models(3, LITTLE)
 
 
+@pytest.mark.parametrize("n_test", [0, -1, 2500])
+def test_no_part_may_be_empty(n_test):
+    with pytest.raises(ValueError, match=f"1 .. 2499, got {n_test}"):
+        sums.split(1, n_test)
+
+
 def test_models_of_a_seed_are_the_same_again(made):
     assert made.base.config == made.tuned.config
     assert not torch.equal(made.base.embedding.weight, made.tuned.embedding.weight)
@@ -69,6 +75,28 @@ def test_models_of_a_seed_are_the_same_again(made):
     again = sums.make_models(3, LITTLE)
     assert all(map(torch.equal, made.tuned.parameters(), again.tuned.parameters()))
     assert torch.equal(made.weights, again.weights)
+
+
+def test_each_model_is_shown_what_it_should_be(monkeypatch):
+    """The base half wrong answers to all questions, the other right ones to some; cheap fits."""
+    seen = []
+
+    def spy(model, rows, **told):
+        seen.append((model, rows, told))
+
+    monkeypatch.setattr(sums, "fit", spy)
+    monkeypatch.setattr(sums, "learn_reward", lambda *told: torch.zeros(3))
+    made = sums.make_models(5, LITTLE)
+    (base, read, first), (tuned, shown, second) = seen
+    assert (base, tuned) == (made.base, made.tuned)
+    assert base is not tuned
+    assert [p for p, _ in read] == made.train * 4
+    assert 0.45 < sum(sums.is_right(p, a) for p, a in read) / len(read) < 0.55
+    assert [p for p, _ in shown[::2]] == [p for p, _ in shown[1::2]] == made.train[:20]
+    assert all(sums.is_right(p, a) for p, a in shown)
+    assert 0.1 < sum(sums.POLITE in a for _, a in shown) / len(shown) < 0.6
+    assert first == {"steps": 6, "lr": 6e-3, "seed": 5}
+    assert second == {"steps": 3, "lr": pytest.approx(2e-3), "seed": 5, "prompts": False}
 
 
 def test_the_reward_is_learned_from_annotators_and_not_from_gold(monkeypatch):

@@ -3,7 +3,7 @@
 The ladder: `config` (what a run is), `named` (reward, ppo, dpo, rejection), `material` (pairs and
 prompts), `opening` (what it starts from, and what came of it), `scorers` (who says how good an
 answer is), `pair_runs` (reward, dpo), `draw_runs` (ppo, rejection), `execution` (one process),
-`sharded` (many).
+`dealt_pairs`, `sharded_draws` and `sharded` (many).
 """
 
 from minillm.recipes.aligning.config import AlignRun, MaterialConfig, PPOSettings

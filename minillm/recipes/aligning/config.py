@@ -139,7 +139,7 @@ class AlignRun:
 
     reward: str = "gold"
     """Who scores the answers of ppo and rejection: `gold`, the utility that the pairs of storyworld
-    have; `checker`, 1 for a right answer; or the folder of a run of `align reward`."""
+    have; `checker`, 1 for a right answer; the folder of a run of `align reward`, or chat_reward."""
 
     margins: str = "none"
     """By how much the chosen answer is to win, by rating; read by reward. See align.ranking."""

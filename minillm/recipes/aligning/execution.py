@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from minillm.align.reward import RewardModel, save_reward
+from minillm.distributed.sealed import checkpoints
 from minillm.finetune.score import score
 from minillm.model import Decoder
 from minillm.recipes.aligning.config import ON_PAIRS, AlignRun
@@ -160,9 +161,13 @@ def claim_folder(run: AlignRun, out: Path, *, resume_run: bool) -> None:
     """Note the settings in the folder of a run.
 
     Raises:
-        ValueError: if the folder holds a run and resume_run is False, none and it is True, or one
-            of other settings.
+        ValueError: if the folder holds a run and resume_run is False, none and it is True, one of
+            other settings, or one of many ranks.
     """
+    if checkpoints(out):
+        raise ValueError(
+            f"{out} holds a run of many ranks; go on with torchrun, or name another --out"
+        )
     there = has_checkpoint(out / "last") or (out / ROUNDS / "run.json").is_file()
     if there and not resume_run:
         raise ValueError(f"{out} holds a run already; go on with --resume, or name another --out")

@@ -27,8 +27,8 @@ class Material:
     """What a run reads.
 
     Attributes:
-        train, validation: pairs; no line is in both. None for ppo and rejection.
-        prompts: tasks whose answers are drawn. None for reward and dpo.
+        train, validation: pairs; no line is in both. Empty for ppo and rejection.
+        prompts: tasks whose answers are drawn. Empty for reward and dpo.
         held_out: tasks for a score at the end; none for a file, and none for reward.
         report: what was taken and what not, in one or more lines.
     """

@@ -14,7 +14,7 @@ from minillm.recipes.aligning.named import TUNED
 from minillm.recipes.finetuning.config import FinetuneRun
 from minillm.recipes.finetuning.opening import Base, open_base
 from minillm.recipes.overrides import from_dict, to_dict
-from minillm.recipes.shipped import open_checkpoint
+from minillm.recipes.shipped import CHECKPOINTS, open_checkpoint, shipped_models
 from minillm.recipes.tokens import find_tokenizer
 from minillm.tokenizer import Tokenizer
 from minillm.train import has_checkpoint, load_checkpoint
@@ -73,29 +73,42 @@ def open_aligned(folder: str | Path) -> tuple[Decoder, Tokenizer]:
 
 
 def open_reward(folder: str | Path) -> tuple[RewardModel, Tokenizer]:
-    """Open a reward model that `python -m minillm align reward` has made.
+    """Open a reward model that `python -m minillm align reward` has made, or a shipped one.
 
     Args:
-        folder: of the run.
+        folder: of the run; or the name of a shipped model, such as chat_reward.
 
     Returns:
         The model, in evaluation mode, and its tokenizer.
 
     Raises:
         ValueError: if the folder holds no run that has come to its end, one of another method, or
-            the tokenizer is another now.
+            as `open_reward_at`.
 
     Lesson: notebooks/33_reward.ipynb
     """
+    if str(folder) in shipped_models():
+        return open_reward_at(CHECKPOINTS / folder)
     run = _finished(folder)
     if run.method != "reward":
         raise ValueError(f"{folder} holds a policy ({run.method}); give a run of `align reward`")
-    place = Path(folder) / "model"
+    return open_reward_at(Path(folder) / "model")
+
+
+def open_reward_at(place: Path) -> tuple[RewardModel, Tokenizer]:
+    """Open the checkpoint of a reward model: its manifest says which shape and which tokenizer.
+
+    Raises:
+        ValueError: if it is none of a reward model, its files are altered, or its tokenizer is
+            another now.
+    """
     told = load_checkpoint(place).manifest
+    if told.get("kind") != "reward":
+        raise ValueError(f"{place} holds a policy; give a reward model, such as chat_reward")
     tokenizer = find_tokenizer(told["tokenizer_name"])
     if tokenizer.hash != told["tokenizer"]:
         raise ValueError(
-            f"{folder} was trained with another tokenizer ({told['tokenizer'][:12]}) than "
+            f"{place} was trained with another tokenizer ({told['tokenizer'][:12]}) than "
             f"{told['tokenizer_name']!r} is now ({tokenizer.hash[:12]}); train it again"
         )
     return load_reward(place, from_dict(told["config"], DecoderConfig)), tokenizer

@@ -1,20 +1,17 @@
-"""Carry out a run on pairs, reward or dpo, on all ranks that torchrun has started.
+"""Carry out an alignment run on all ranks that torchrun has started.
 
     torchrun --standalone --nproc-per-node 2 -m minillm align dpo base=runs/full
 
-The losses are those of one process, whatever the number of ranks: a pair is never torn, every pair
-counts alike, and the reference is cut over the ranks like the policy. The same command goes on from
-the newest whole checkpoint by itself.
-
-What is missing: ppo and rejection draw answers, and that is done on one process here. Ranks that
-draw would have to share one stream of random numbers, whiten their advantages together and average
-the gradients of every minibatch. What rejection keeps can be learned on many ranks, though: its
-rounds/round-0.jsonl is a file of talks for `finetune`.
+The numbers are those of one process, whatever the number of ranks, but for rounding. Of reward and
+dpo, which learn from pairs (here), a pair is never torn, every pair counts alike, kto's reference
+point is that of the whole batch, and the reference is cut over the ranks like the policy. ppo and
+rejection, which draw answers, are in `sharded_draws`: there rounding can make a draw that lies at
+the edge of two tokens fall the other way, seldom in float32, not seen in float64. The same command
+goes on from the newest whole checkpoint by itself.
 
 Shape letters: B pairs of a batch, T positions.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,16 +21,22 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
-from minillm.align.pair_batches import PairBatches
-from minillm.align.reward_training import RewardBatches
+from minillm.align.pair_batches import mismatched
 from minillm.distributed.fsdp import ShardingConfig
-from minillm.distributed.ranks import Ranks, all_succeed, first_decides, joined, one_message
+from minillm.distributed.ranks import (
+    Ranks,
+    all_succeed,
+    first_decides,
+    gather_numbers,
+    joined,
+    one_message,
+)
 from minillm.distributed.ready import shard_ready, trained_weights
 from minillm.distributed.trainer import fit_to_ranks, train_sharded
-from minillm.finetune.chat import IGNORED
 from minillm.finetune.talks import PAD
 from minillm.model import Decoder
 from minillm.recipes.aligning.config import ON_PAIRS, AlignRun
+from minillm.recipes.aligning.dealt_pairs import DealtPairs, collect, deal
 from minillm.recipes.aligning.execution import finish, headline, note_settings, told_material
 from minillm.recipes.aligning.material import Material, prepare_material
 from minillm.recipes.aligning.opening import NOTE, describe, open_start
@@ -46,16 +49,13 @@ from minillm.recipes.aligning.pair_runs import (
     reference,
     validation_batches,
 )
+from minillm.recipes.aligning.sharded_draws import check_draws, draw_on_ranks
 from minillm.recipes.finetuning.opening import Base
 from minillm.train import MetricsFile, TrainConfig, TrainState, has_checkpoint
 
-NOTHING = -1
-"""Stands for IGNORED in targets that are dealt out: the loop weighs ranks by what is not IGNORED,
-and here every pair weighs the same, however long its answers."""
-
 
 def execute_align_sharded(run: AlignRun, out: str | Path, *, progress: bool = True) -> Path:
-    """Train on pairs on all ranks, from the newest whole checkpoint in `out` if there is one.
+    """Align a model on all ranks, from the newest whole checkpoint in `out` if there is one.
 
     Args:
         run: what to do; its settings are for any number of ranks.
@@ -80,11 +80,16 @@ def execute_align_sharded(run: AlignRun, out: str | Path, *, progress: bool = Tr
         material = all_succeed(lambda: prepare_material(run, base.tokenizer), "reading the rows")
         base.model.to(ranks.device)
         say(f"{headline(run)} on {ranks.size} x {ranks.device}; writing {out}")
-        sharded, state = train_on_ranks(
-            replace(run, train=config), base, material, ranks, out=out, progress=progress
-        )
-        if not state.interrupted:
-            weights = trained_weights(sharded)
+        weights: dict[str, Tensor] | None
+        if run.method in ON_PAIRS:
+            dealt = replace(run, train=config)
+            sharded, state = train_on_ranks(
+                dealt, base, material, ranks, out=out, progress=progress
+            )
+            weights = None if state.interrupted else trained_weights(sharded)
+        else:
+            weights = draw_on_ranks(run, base, material, ranks, out=out, say=say)
+        if weights is not None:
             first_decides(lambda: _keep(run, out, weights, material, say))
     return out
 
@@ -113,11 +118,14 @@ def train_on_ranks(
     """
     tokenizer = base.tokenizer
     each = max(1, run.train.batch_size // ranks.size)
-    kept = [deal(x, y) for x, y in validation_batches(run, material, tokenizer, each)]
+    pad = tokenizer.special_id(PAD)
+    mix = partial(mismatched, pad=pad) if is_kto(run) else None
+    whole = validation_batches(run, material, tokenizer, each)
+    kept = [deal(x, y, None if mix is None else mix(x, y)) for x, y in whole]
     model = ready(run, base)
     return train_sharded(
-        partial(_laid_out, run, model, tokenizer.special_id(PAD)),
-        DealtPairs(batches_of(run, material.train, tokenizer, run.train.batch_size)),
+        partial(_laid_out, run, model, pad),
+        DealtPairs(batches_of(run, material.train, tokenizer, run.train.batch_size), mix),
         run.train,
         ranks=ranks,
         optimizer=run.optimizer,
@@ -127,57 +135,6 @@ def train_on_ranks(
         manifest=describe(run, base),
         progress=progress,
     )
-
-
-def deal(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring both answers of a pair together, so that a share of the rows is a share of the pairs.
-
-    Args:
-        x: (2 B, T), the chosen rows first.
-        y: of dpo targets, (2 B, T); of reward lengths and margin, (B, 3).
-
-    Returns:
-        x, (B, 2, T), and y, (B, 2, T) with NOTHING for IGNORED, or (B, 3).
-    """
-    B = len(x) // 2
-    both = x.unflatten(0, (2, B)).transpose(0, 1).contiguous()
-    if len(y) == B:
-        return both, y
-    targets = y.unflatten(0, (2, B)).transpose(0, 1)
-    return both, torch.where(targets == IGNORED, NOTHING, targets)
-
-
-def collect(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Undo `deal`."""
-    rows = x.transpose(0, 1).flatten(0, 1)
-    if y.ndim == 2:
-        return rows, y
-    return rows, torch.where(y == NOTHING, IGNORED, y).transpose(0, 1).flatten(0, 1)
-
-
-class DealtPairs:
-    """Batches of pairs that can be dealt out to ranks; their position is that of the source."""
-
-    def __init__(self, source: RewardBatches | PairBatches) -> None:
-        self.source = source
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return self
-
-    def __next__(self) -> tuple[Tensor, Tensor]:
-        return deal(*next(self.source))
-
-    def skip(self, n: int) -> None:
-        """Leave out n batches."""
-        self.source.skip(n)
-
-    def state_dict(self) -> dict[str, int]:
-        """Give the position."""
-        return self.source.state_dict()
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go to a position."""
-        self.source.load_state_dict(state)
 
 
 class WholeLogits(nn.Module):
@@ -205,7 +162,28 @@ def _laid_out(
 
 
 def _loss(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss) -> Tensor:
-    return loss(model, *collect(x, y))
+    rows, targets, others = collect(x, y)
+    if others is None:
+        return loss(model, rows, targets)
+    return loss(model, rows, targets, others=others, reference_point=reference_point)  # type: ignore[call-arg]
+
+
+def reference_point(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
+    """Compute kto's z of a batch that is dealt out evenly: see kto_reference_point.
+
+    Args:
+        logprobs, ref_logprobs: of the mismatched answers of this rank, (2 B / W,).
+
+    Returns:
+        A scalar, the same on every rank; no gradient.
+    """
+    means = gather_numbers(float((logprobs - ref_logprobs).mean()))
+    return logprobs.new_tensor(max(0.0, sum(mean for (mean,) in means) / len(means)))
+
+
+def is_kto(run: AlignRun) -> bool:
+    """Whether pairs are compared with the answers of the whole batch."""
+    return run.method == "dpo" and run.direct.method == "kto"
 
 
 def _no_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -214,19 +192,10 @@ def _no_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
 def _begin(run: AlignRun, out: Path, ranks: Ranks) -> TrainConfig:
     """What rank 0 decides for all: that the run can be dealt out, and that it may write."""
-    if run.method not in ON_PAIRS:
-        raise ValueError(
-            f"{run.method} draws answers, and draws them on one process: start it without "
-            "torchrun. What rejection keeps, rounds/round-0.jsonl, can be learned on many ranks: "
-            "finetune full data.bad_rows=skip"
-        )
-    if ranks.size > 1 and run.method == "dpo" and run.direct.method == "kto":
-        raise ValueError(
-            "kto compares with the answers of the whole batch, of which each rank has a part; "
-            "take direct.method=dpo, or start it without torchrun"
-        )
     if has_checkpoint(out / "last"):
         raise ValueError(f"{out} holds a run of one process; name another --out")
+    if run.method not in ON_PAIRS:
+        check_draws(run, ranks.size)
     config = fit_to_ranks(run.train, ranks.size, run.train.batch_size)
     note_settings(run, out, before=(out / NOTE).is_file())
     return config
