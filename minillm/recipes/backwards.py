@@ -130,9 +130,8 @@ def settings(steps: int, batch_size: int, **more: Any) -> TrainConfig:
 
 
 FIRST_STEPS, FIRST_BATCH, FIRST_LR = 300, 32, 0.02
-"""Of the demonstrations; the rate is Muon's, and AdamW, which moves the rest, takes half of it.
-TODO(pilot, first of all, seed 101): "large" should have 0.1 to 0.4 right, "small" less; else more
-steps, or another SLIP. Every study stands on this."""
+"""Of the demonstrations; the rate is Muon's, and AdamW, which moves the rest, takes half of it. On
+seed 101 "large" says 21 % of the words right afterwards (worth 0.63), "small" 0.2 % (0.16)."""
 
 
 def blank(size: str, seed: int) -> Decoder:
@@ -155,7 +154,7 @@ def blank(size: str, seed: int) -> Decoder:
 def first_policy(seed: int, size: str = "large") -> Decoder:
     """The model that all methods start from; do not change it, tune a copy.
 
-    Cost: about 15 s of one core for "large", 4 s for "small" (reckoned from 40 steps).
+    Cost: about 9 s of one core for "large", 6 s for "middle", 3 s for "small".
     """
     torch.set_num_threads(1)
     dice = np.random.default_rng([seed, 1])
@@ -176,7 +175,7 @@ class Comparisons:
     test: tuple[EncodedPair, ...]
 
 
-N_PAIRS = 512
+N_PAIRS = 8192
 
 
 @lru_cache(maxsize=2)
@@ -187,7 +186,7 @@ def comparisons(seed: int) -> Comparisons:
     """
     made: list[tuple[EncodedPair, ...]] = []
     for n, tasks in enumerate(parts()):
-        K = 2 if n == 0 else 8  # fewer words, more answers to each
+        K = 16 if n == 0 else 8  # many to learn from, fewer to examine with
         drawn = sample_answers(
             first_policy(seed), TOKENIZER, tasks, K, max_tokens=MAX_TOKENS, seed=seed + 1000 * n
         )
@@ -208,16 +207,21 @@ def comparisons(seed: int) -> Comparisons:
     return Comparisons(*made)
 
 
-REWARD_STEPS, REWARD_BATCH, REWARD_LR = 120, 16, 3e-3
+REWARD_STEPS, REWARD_BATCH, REWARD_LR = 256, 32, 0.005
+"""One epoch; the rate is Muon's, and AdamW, which moves the rest, takes half of it. Pilot on seed
+101, "large", pairs of different worth decided as gold does: 79 % (Muon at 0.02: 74 %; AdamW at
+0.003: 65 %). With 512 pairs none of three sizes came above 70 %, and PPO on such a proxy lowered
+gold from its first step on."""
 
 
 @lru_cache(maxsize=4)
 def proxy(seed: int, size: str) -> RewardModel:
     """A reward model of one of SIZES, from the comparisons; its body has read demonstrations."""
-    pairs = comparisons(seed).train
-    model = RewardModel(copy.deepcopy(first_policy(seed, size)))
+    pairs, body = comparisons(seed).train, first_policy(seed, size)
+    torch.manual_seed(seed)  # of the head, so that it does not matter what was made before
+    model = RewardModel(copy.deepcopy(body))
     batches = RewardBatches(pairs, REWARD_BATCH, pad=PAD_ID, seed=seed)
-    rates = OptimizerConfig(lr=REWARD_LR, weight_decay=0.0)
+    rates = OptimizerConfig(kind="muon", lr=REWARD_LR, adamw_lr=REWARD_LR / 2, weight_decay=0.0)
     config = settings(REWARD_STEPS, REWARD_BATCH)
     train_reward(model, batches, config, optimizer=rates, progress=False)
     return model.eval()

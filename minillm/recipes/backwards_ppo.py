@@ -23,8 +23,10 @@ def ppo_in_parts(
     *,
     kl_coef: float = 0.0,
     lr: float = PPO_LR,
+    policy: Decoder | None = None,
+    draws: int | None = None,
 ) -> list[dict[str, float]]:
-    """Train a copy of the first policy by PPO, and look at it after so many steps each.
+    """Train a policy by PPO, and look at it after so many steps each.
 
     Args:
         seed: of policy and draws.
@@ -33,11 +35,13 @@ def ppo_in_parts(
         look: measures a policy.
         kl_coef: price of a nat; 0 lets it run.
         lr: of AdamW.
+        policy: is trained in place; None takes a copy of the first policy.
+        draws: seed of prompts and draws; None takes `seed`.
 
     Returns:
         What was seen, place by place.
     """
-    policy = copy.deepcopy(b.first_policy(seed))
+    policy = policy or copy.deepcopy(b.first_policy(seed))
     model = ActorCritic(policy)
     tasks = b.parts()[0]
     by_word = {task.about: task for task in tasks}
@@ -57,7 +61,7 @@ def ppo_in_parts(
             minibatch_size=PPO_BATCH // 2,
             epochs=2,
             reward=RewardConfig(kl_coef=kl_coef, max_kl=float("inf")),
-            seed=seed,
+            seed=seed if draws is None else draws,
         )
         state = ppo(
             model, b.first_policy(seed), b.prompts_of(tasks), reward, config,

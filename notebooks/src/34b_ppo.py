@@ -192,8 +192,9 @@ right.axhline(runs[1.0, 0].entropy[0], color="k", ls=":", lw=1)
 left.set(xlabel="step", ylabel="reward minus price of KL", xlim=(-1, 60))
 right.set(xlabel="price β", ylabel="entropy (nats)", xscale="log")
 left.legend()
-alt = "Left: the objective of three runs rises to its dotted optimum. Right: entropy "
-alt += "of the best policy against the price, with three runs of PPO on the curve."
+alt = "Left: the objective of three runs rises to its dotted optimum. "
+alt += "Right: entropy of the best policy against the price; "
+alt += "three runs of PPO lie on the curve."
 show(fig, alt=alt)
 
 # %% [markdown]
@@ -235,8 +236,8 @@ for name, x in scores.items():
     x = x.view(lab.USUAL, -1)  # (answers, tasks)
     within = x - x.mean(0)
     sizes = x.mean(0).std(), x.var(0).mean().sqrt()
-    print("{}: spread between questions {:.2f}".format(name, sizes[0]), end="")
-    print(", between answers to one question {:.2f}".format(sizes[1]))
+    print(f"{name}: spread between questions {sizes[0]:.2f}", end="")
+    print(f", between answers to one question {sizes[1]:.2f}")
     apart.append(within.flatten())
 link = torch.corrcoef(torch.stack(apart))[0, 1]
 print(f"correlation of proxy and gold within a question: {link:.2f}")
@@ -288,8 +289,8 @@ def smooth(curve, width=4):
 
 # %%
 def draw_curves(arms, mine=(), steps=lab.STEPS):
-    shape = dict(figsize=(6.4, 3.9), layout="constrained", sharex=True)
-    fig, axes = plt.subplots(2, 3, **shape)
+    fig, axes = plt.subplots(2, 3, figsize=(6.4, 3.9), sharex=True)
+    fig.set_layout_engine("constrained")
     for ax, (key, name) in zip(axes.flat, names.items()):
         for arm, style in zip(arms, ("--", "-.")):
             runs = np.array(recorded.values(arm, f"{key} curve"))[:, :steps]
@@ -360,8 +361,8 @@ for key, name in names.items():
 # **The long run**, recorded: five seeds, 20 steps. Beside it a run that learns from *gold itself*, all else equal.
 
 # %% tags=["label-long"]
-alt = "Six curves against steps, bands over five seeds, for runs that learn from the "
-alt += "proxy and runs that learn from gold."
+alt = "Six curves against steps, bands over five seeds, for runs that "
+alt += "learn from the proxy and runs that learn from gold."
 show(draw_curves(["proxy", "gold"]), alt=alt)
 
 # %% [markdown]
@@ -378,6 +379,7 @@ for arm in ("proxy", "gold"):
 
 # %% [markdown]
 # All this on 24 tasks. What is left of it in worlds that nobody trained on? (Scores as they are now, not gains.)
+
 
 # %% tags=["label-held"]
 def short(numbers):
