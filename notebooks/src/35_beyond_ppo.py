@@ -1007,4 +1007,4 @@ check(
 #
 # ## Next
 #
-# [36 Metrics](36_metrics.ipynb): how to measure what a model can do.
+# 36 Metrics (in preparation): how to measure what a model can do.

@@ -293,8 +293,8 @@ BUGS = [
     ),
     (
         "ppo.py",
-        '    if state.data["reference"] != mark:',
-        '    if len(state.data["reference"]) != len(mark):',
+        "        if state.data.get(what, mark) != mark:",
+        "        if len(state.data.get(what, mark)) != len(mark):",
         "a run goes on with another reference",
         "test_ppo.py",
     ),
