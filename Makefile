@@ -22,7 +22,7 @@ STAGES := $(PYTHON) tools/stages.py
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test check unit lint types dist notebooks nbval slides homework smoke bench \
-	base-tiny base records gpu solutions reset clean
+	base-tiny base chat-model records gpu solutions reset clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -76,6 +76,10 @@ base-tiny:  ## train the checkpoints draft and tiny again (about 20 minutes)
 base:  ## train the base model small, or go on with it; NAME=medium the larger one (hours)
 	@$(ENV)
 	@$(PY) -m minillm.recipes base --name $(or $(NAME),small)
+
+chat-model:  ## make the model chat again, or go on with it (about an hour of one core)
+	@$(ENV)
+	@$(PY) -m minillm.recipes chat
 
 records:  ## make what is missing of the recorded studies (hours; Ctrl-C loses one run at most)
 	@$(ENV)

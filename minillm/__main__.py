@@ -89,8 +89,8 @@ def align(
     """Learn what people prefer: a reward model, or a model that answers so.
 
     From a JSONL of preferences (reward, dpo) or of talks (ppo, rejection), or from stories. Bad
-    rows are told by line and reason. Ctrl-C saves what --resume goes on from. Under torchrun reward
-    and dpo are sharded over all ranks, and go on by themselves.
+    rows are told by line and reason. Ctrl-C saves what --resume goes on from. Under torchrun the
+    model is sharded over all ranks, and the run goes on by itself.
     """
     from minillm.align import DriftError
     from minillm.recipes import override
@@ -224,13 +224,16 @@ def plan(
 @app.command()
 def chat(
     model: Annotated[
-        str, typer.Argument(help="a shipped model (tiny, draft) or a run's folder")
-    ] = ("tiny"),
-    language: Annotated[str, typer.Option(help="of the story: en or zh")] = "en",
+        str, typer.Argument(help="a shipped model (chat, small, tiny, draft) or a run's folder")
+    ] = ("chat"),
+    language: Annotated[str, typer.Option(help="of stories and help: en or zh")] = "en",
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token")] = 0.0,
     seed: Annotated[int, typer.Option(help="of the story and of the sampling")] = 0,
 ) -> None:
-    """Ask a model about a story, or talk with a fine-tuned one; an empty line or Ctrl-D ends."""
+    """Talk with `chat` or another fine-tuned model, or ask a base model about a story.
+
+    An empty line or Ctrl-D ends. `chat` understands English and Chinese.
+    """
     if any((Path(model) / note).is_file() for note in ("finetune.json", "align.json")):
         from minillm.recipes.aligning import open_aligned
         from minillm.recipes.finetuning import open_finetuned
@@ -239,6 +242,13 @@ def chat(
         aligned = (Path(model) / "align.json").is_file()
         opened = open_aligned if aligned else open_finetuned
         talk(model, temperature=temperature, seed=seed, opened=opened)
+        return
+    from minillm.recipes.chat_model.shipping import speaks
+
+    if speaks(model):
+        from minillm.recipes.chat_model.terminal import converse_chat
+
+        converse_chat(model, language=language, temperature=temperature, seed=seed)
         return
     from minillm.recipes.chat import converse
 

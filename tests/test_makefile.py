@@ -29,6 +29,7 @@ TARGETS = [
     "bench",
     "base-tiny",
     "base",
+    "chat-model",
     "records",
     "gpu",
     "solutions",

@@ -18,7 +18,9 @@ GOOD = (
     ("plan", "laptop"),
     ("train", "laptop", "train.steps=3", "train.warmup_steps=1", "--out", "run"),
     ("train", "laptop", "train.steps=3", "train.warmup_steps=1", "--out", "run", "--resume"),
-    ("chat", "run"),  # standard input is empty, which ends it
+    ("chat",),  # standard input is empty, which ends it
+    ("chat", "chat", "--language", "zh"),
+    ("chat", "run"),
     ("finetune", "lora", *QUICK, "--out", "tuned"),
     ("chat", "tuned"),
     ("align", "reward", *PAIRS, "--out", "scores"),

@@ -5,6 +5,7 @@ import sys
 USAGE = """usage: python -m minillm.recipes WHAT, where WHAT is
   base-tiny                   train draft and tiny again
   base [--name small|medium]  train a base model of lesson 27, or go on with it, and publish it
+  chat                        make chat from the better base, or go on with it, and publish it
   predict NAME                write the loss that is expected of it, before the run
   measure NAME                stories and bits per byte of a shipped model, into data/results/base
   bands                       make the bands of the lessons' curves
@@ -47,6 +48,10 @@ def main(arguments: list[str]) -> None:
         from minillm.recipes.base_models import make_base
 
         print(make_base(_name(arguments[1:])))
+    elif arguments == ["chat"]:
+        from minillm.recipes.chat_model.publishing import make_chat
+
+        print(make_chat())
     elif arguments[:1] == ["predict"] and len(arguments) == 2:
         from minillm.recipes.base_prediction import write_prediction
 

@@ -32,6 +32,8 @@ def test_the_fit_is_that_of_scipy(with_margin, l2):
     best = optimize.minimize(lambda w: linear_loss(w, d, margin, l2=l2), np.zeros(4), tol=1e-12)
     np.testing.assert_allclose(found, best.x, atol=2e-5)
     assert linear_loss(found, d, margin, l2=l2) <= best.fun + 1e-12
+    gap = d @ found - (0 if margin is None else margin)
+    np.testing.assert_allclose(choice_probability(-gap) @ d / len(d), l2 * found, atol=1e-9)
 
 
 def test_the_loss_is_the_ranking_loss():

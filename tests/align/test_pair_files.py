@@ -66,6 +66,7 @@ BAD = [
     (line(margin=math.nan), "margin", "got nan"),
     (line(margin="1"), "margin", "got '1'"),
     (line(chosen="a<|im_end|>"), "special", "chosen: <|im_end|>"),
+    (line(rejected="<|pad|>b"), "special", "rejected: <|pad|>"),
     (line(prompt=[{"role": "user", "content": "<|pad|>"}]), "special", "prompt message 0"),
     (line(rejected="so " * 99), "long", "with rejected, at most 60"),
 ]

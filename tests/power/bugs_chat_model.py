@@ -69,16 +69,23 @@ BUGS = [
     ),
     (
         "measuring.py",
-        'rows[name]["more than sft"] = told(paired_difference(values, found["sft"]))',
-        'rows[name]["more than sft"] = told(paired_difference(found["sft"], values))',
+        'more = paired_difference(values, found["sft"][way])',
+        'more = paired_difference(found["sft"][way], values)',
         "the difference has the wrong sign",
         "test_chat_model.py",
     ),
     (
         "measuring.py",
-        'best = max(found, key=lambda name: rows[name]["gold"][0])',
-        'best = min(found, key=lambda name: rows[name]["gold"][0])',
+        "best = max(rows, key=lambda name:",
+        "best = min(rows, key=lambda name:",
         "the worst candidate is shipped",
+        "test_chat_model.py",
+    ),
+    (
+        "own_reward.py",
+        "return judge(drawn) - torch.tensor",
+        "return judge(drawn) + torch.tensor",
+        "the baseline is added",
         "test_chat_model.py",
     ),
     (

@@ -192,13 +192,15 @@ def test_every_arm_runs(ran, study):
 
 
 def test_the_first_policy_is_never_changed(little):
-    before = copy.deepcopy(b.first_policy(3).state_dict())
+    first = [b.first_policy(3), b.first_policy(3, "large")]  # the cache holds them apart
+    before = [copy.deepcopy(model.state_dict()) for model in first]
     b.proxy.__wrapped__(3, "large")
     over.by_ppo("large", 3)
     rounds.by_rejection(3, 1, 4, 2, 2)
     rounds.by_both(3)
     direct.learn("ipo", 0.1, 1e-3, 3)
-    assert all(torch.equal(v, before[k]) for k, v in b.first_policy(3).state_dict().items())
+    for model, old in zip(first, before, strict=True):
+        assert all(torch.equal(v, old[k]) for k, v in model.state_dict().items())
 
 
 def test_curves_begin_at_zero(ran):

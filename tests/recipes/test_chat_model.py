@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 
+from minillm.align.rollouts import Rollouts
 from minillm.align.story_answers import REFUSAL, SECRET
 from minillm.data.storyworld.instructions import plain
 from minillm.data.storyworld.story import make_story
@@ -14,6 +15,7 @@ from minillm.finetune.score import score
 from minillm.finetune.talks import encode_talk
 from minillm.finetune.tasks import STORY_KINDS
 from minillm.recipes import base, find_tokenizer, shipped_models
+from minillm.recipes.aligning.material import task_prompt
 from minillm.recipes.chat_model import publishing
 from minillm.recipes.chat_model.answers import Drawn, own_pairs, written_pairs
 from minillm.recipes.chat_model.card import card_text
@@ -21,6 +23,7 @@ from minillm.recipes.chat_model.exam import KINDS, story_exam, tasks_of
 from minillm.recipes.chat_model.gold import SECRET_EVERY, gold_of, gold_scores, prompts_of
 from minillm.recipes.chat_model.making import make_stages, stage_names
 from minillm.recipes.chat_model.measuring import _without, compare, together
+from minillm.recipes.chat_model.own_reward import gain, undecided
 from minillm.recipes.chat_model.settings import LANGUAGES, METHODS, ChatRecipe, Sizes
 from minillm.recipes.chat_model.shipping import (
     CHAT,
@@ -196,6 +199,24 @@ def test_own_pairs_hold_the_best_against_the_worst():
     ]
 
 
+def test_ppo_learns_where_the_usual_answers_differ():
+    tasks = prompts_of("train", "en", 3, TOKENIZER, room=300, seed=1)
+    drawn = [
+        Drawn(0, ("a", "b"), (1.0, 3.0)),
+        Drawn(1, ("a", "b"), (3.5, 3.5)),
+        Drawn(2, (), ()),
+    ]
+    asked = undecided(tasks, drawn)
+    assert asked == [(tasks[0], 2.0)]
+    ids = task_prompt(tasks[0], TOKENIZER)
+    said = [*TOKENIZER.encode(tasks[0].answer), TOKENIZER.special_id("<|im_end|>")]
+    row = torch.tensor([[*ids, *said]])
+    mask = torch.arange(row.shape[1])[None] >= len(ids)
+    rollouts = Rollouts(row, mask, 0.0 * mask, torch.tensor([len(ids)]), torch.tensor([True]))
+    wanted = gold_of(tasks[0], tasks[0].answer) - 2.0
+    assert gain(asked, TOKENIZER)(rollouts).item() == pytest.approx(wanted)
+
+
 def test_written_pairs_without_noise_follow_the_utility():
     asked = story_exam("train", "en", 40, TOKENIZER, room=300)
     pairs = written_pairs(asked, noise=0.0, secrets=0.2, seed=3)
@@ -205,13 +226,15 @@ def test_written_pairs_without_noise_follow_the_utility():
 
 
 def test_candidates_are_compared_task_by_task():
-    found = {"sft": [0.0, 1.0, 2.0, 3.0], "dpo": [1.0, 2.0, 3.0, 4.5], "ppo": [0.0, 0.0, 0.0, 0.0]}
-    told = compare(found)
+    greedy = {"sft": [0.0, 1.0, 2.0, 3.0], "dpo": [1.0, 2.0, 3.0, 4.5], "ppo": [0.0] * 4}
+    drawn = {"sft": [0.0, 1.0, 2.0, 3.0], "dpo": [0.0, 1.0, 2.0, 2.0], "ppo": [1.0] * 4}
+    told = compare({name: {"greedy": greedy[name], "sampled": drawn[name]} for name in greedy})
     assert (told["n"], told["best"]) == (4, "dpo")
-    more = told["rows"]["dpo"]["more than sft"]
+    more = told["rows"]["dpo"]["greedy"]["more than sft"]
     assert more[0] == pytest.approx(1.125)
     assert 0 < more[1] < 1.125 < more[2]
-    assert "more than sft" not in told["rows"]["sft"]
+    assert told["rows"]["dpo"]["sampled"]["more than sft"][0] == pytest.approx(-0.25)
+    assert "more than sft" not in told["rows"]["sft"]["greedy"]
 
 
 def test_shares_are_put_together_by_their_numbers_of_tasks():
@@ -222,8 +245,9 @@ def test_shares_are_put_together_by_their_numbers_of_tasks():
 # --- the recipe, once through ---------------------------------------------------------------------
 
 MINI = Sizes(
-    talks=14, more_talks=14, pilot_talks=8, sft_steps=1, more_steps=1, pilot_steps=1, reward_steps=2, dpo_steps=1, ppo_steps=1,
-    rejection_steps=1, grpo_steps=1, written=24, drawn=10, prompts=8, validation=2, test=2,
+    talks=14, more_talks=14, pilot_talks=8, sft_steps=1, more_steps=1, pilot_steps=1, written=24,
+    drawn=12, prompts=8, reward_steps=1, dpo_steps=1, ppo_steps=1, rejection_steps=1, grpo_steps=1,
+    validation=2, test=2, ppo_batch=4,
 )  # fmt: skip
 
 
@@ -233,27 +257,27 @@ def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("chat")
     recipe = ChatRecipe(
         bases=(SFT,),
-        methods=("dpo", "grpo"),
+        methods=("dpo", "ppo"),
         sft_rate=1e-6,
         more_rate=1e-6,
         grpo_rate=1e-6,
         sizes=MINI,
     )
     with pytest.MonkeyPatch.context() as patch:
-        few = ("answer", "absent", "longer", "small", "sums", "facts", "secret", "tell")
-        patch.setattr(publishing, "examine", lambda *a, **k: few_kinds(*a, **k, few=few))
+        few = ("absent", "longer", "sums", "facts", "secret", "tell")
+        patch.setattr(publishing, "examine", lambda *a, **k: few_kinds(*a, few=few))
         folder = publishing.make_chat(recipe, root / "runs", root / "shipped")
     return recipe, root, folder
 
 
-def few_kinds(model, tokenizer, part, n, *, few, **_):
-    """An exam of one task a kind, with stories of few tokens."""
+def few_kinds(model, tokenizer, part, n, *, few):
+    """An exam of one task or two a kind, with stories of few tokens."""
     from minillm.recipes.chat_model import measuring
 
     kinds = dict.fromkeys((*STORY_KINDS, *few))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measuring, "STORY", 24)
-        return measuring.examine(model, tokenizer, part, 1, kinds=tuple(kinds))
+        return measuring.examine(model, tokenizer, part, 2, kinds=tuple(kinds))
 
 
 def test_the_miniature_makes_all_that_is_shipped(made):

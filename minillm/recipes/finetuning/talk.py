@@ -66,6 +66,7 @@ def answer(
     *,
     temperature: float = 0.0,
     seed: int = 0,
+    longest: int = LONGEST_ANSWER,
 ) -> str:
     """Let a model answer a talk; what does not fit into its context is forgotten, oldest first.
 
@@ -74,12 +75,13 @@ def answer(
         said: the talk, which ends with a user's message; its oldest turns are taken out if they
             do not fit.
         temperature, seed: of the sampling.
+        longest: tokens of the answer, for which room is kept.
 
     Returns:
         The answer; "" for none, or where the message alone does not fit.
     """
     start = tokenizer.special_id(START)
-    room = model.config.context - LONGEST_ANSWER
+    room = model.config.context - longest
     ids = [start, *prompt_ids(said, tokenizer)]
     while len(ids) > room and len(said) > 2:
         del said[:2]
@@ -90,7 +92,5 @@ def answer(
     stops = (tokenizer.special_id(CHATML.end), start)
     rows = torch.tensor([ids])
     with torch.no_grad():
-        out = generate(
-            model, rows, LONGEST_ANSWER, temperature=temperature, seed=seed, stop_ids=stops
-        )
+        out = generate(model, rows, longest, temperature=temperature, seed=seed, stop_ids=stops)
     return reply_text(out[0, len(ids) :].tolist(), tokenizer).strip()
