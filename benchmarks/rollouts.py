@@ -3,8 +3,12 @@
 trl 1.16 has GRPO and RLOO as trainers that draw their own answers, and no PPO. So its GRPOTrainer
 draws (`_generate`: lay out the prompts, transformers' generate, cut answers off at their end), and
 our `rollout` draws. One thread, float32, temperature 1, all words allowed; prompts of different
-length, 64 new tokens at most; the clock is that of the process (CPU seconds). What the trainer
+length, 64 new tokens; the clock is that of the process (CPU seconds). What the trainer
 does before (its data loader) and after (its rewards) is not counted here; see ppo_step.
+
+Checked is that both sides draw equally many tokens (the models cannot say the end) and that trl's
+`generate` keeps keys and values. Each line says what share of trl's time `generate` took; the rest
+turns texts into ids and back, which ours is not asked to do.
 
     1. rollouts: the shape of the course's model `tiny`, 32 prompts
     2. with --larger: a model five times as large
@@ -12,7 +16,9 @@ does before (its data loader) and after (its rewards) is not counted here; see p
     python -m benchmarks.rollouts
 """
 
+import json
 import random
+import statistics
 import sys
 import tempfile
 import time
@@ -31,17 +37,23 @@ from benchmarks.generate import LARGER, TINY, make_pair
 from minillm.align.rollouts import rollout
 
 PROMPTS, SHORTEST, LONGEST, NEW, GROUP, ROUNDS = 32, 16, 48, 64, 8, 5
-END = 1
-"""The id that ends an answer; the models are random, so that hardly any does."""
+
+
+def end_id(n_words: int) -> int:
+    """The id that ends an answer: one that the models cannot say, so that all are equally long."""
+    return n_words
 
 
 def word_tokenizer(n_words: int) -> Any:
-    """A tokenizer of transformers whose token i is the word `wi`."""
-    vocab = {f"w{i}": i for i in range(n_words)}
+    """A tokenizer of transformers whose token i is the word `wi`, and one word more: the end."""
+    vocab = {f"w{i}": i for i in range(n_words + 1)}
     core = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocab, unk_token="w0"))
     core.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=core, eos_token=f"w{END}", pad_token="w0", padding_side="left"
+        tokenizer_object=core,
+        eos_token=f"w{end_id(n_words)}",
+        pad_token="w0",
+        padding_side="left",
     )
 
 
@@ -112,38 +124,82 @@ def cpu_seconds(job: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def cpu_seconds_of(owner: Any, method: str) -> list[float]:
+    """Let a method note its CPU seconds, call by call, in the list that is given back."""
+    noted: list[float] = []
+    inner = getattr(owner, method)
+
+    def clocked(*args: Any, **kwargs: Any) -> Any:
+        start = time.process_time()
+        try:
+            return inner(*args, **kwargs)
+        finally:
+            noted.append(time.process_time() - start)
+
+    setattr(owner, method, clocked)
+    return noted
+
+
 def one_shape(name: str, shape: dict[str, int]) -> None:
     """Print the line of one shape."""
     n_words = shape["vocab_size"]
     decoder, llama = make_pair(shape)
-    prompts, seeds = make_prompts(n_words), iter(range(10_000))
+    prompts, seeds, ends = make_prompts(n_words), iter(range(10_000)), [end_id(n_words)]
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(llama, n_words, folder)
         texts = [as_text(p) for p in prompts]
         trainer.model.train()
+        tokens: dict[str, list[int]] = {"ours": [], "theirs": []}
+        alone = cpu_seconds_of(trainer, "_generate_single_turn")
 
         def ours() -> float:
-            seed = next(seeds)
-            return PROMPTS / cpu_seconds(
-                lambda: rollout(decoder, prompts, NEW, pad_id=0, stop_ids=[END], seed=seed)
-            )
+            def job() -> None:
+                seed = next(seeds)
+                drawn = rollout(decoder, prompts, NEW, pad_id=0, stop_ids=ends, seed=seed)
+                tokens["ours"].append(int(drawn.lengths.sum()))
+
+            return PROMPTS / cpu_seconds(job)
 
         def theirs() -> float:
-            return PROMPTS / cpu_seconds(lambda: trainer._generate(texts))
+            def job() -> None:
+                answers = trainer._generate(texts)[1]
+                tokens["theirs"].append(sum(len(answer) for answer in answers))
 
-        compare(
+            return PROMPTS / cpu_seconds(job)
+
+        read: list[int] = []  # positions that each of their passes reads
+        hook = llama.register_forward_pre_hook(
+            lambda _, __, named: read.append(named["input_ids"].shape[1]), with_kwargs=True
+        )
+        for side in (ours, theirs):  # warm up, before the sums begin
+            side()
+        hook.remove()
+        assert read[0] == max(map(len, prompts)), "their prompts are to be as long as ours"
+        assert set(read[1:]) == {1}, "their generate is to keep keys and values, too"
+        alone.clear()
+        tokens["ours"].clear()
+        tokens["theirs"].clear()
+        line = compare(
             "rollouts",
             f"trl {trl.__version__} GRPOTrainer, transformers {transformers.__version__}",
             ours,
             theirs,
             rounds=ROUNDS,
+            warmup=0,
             unit="rollouts/CPU-s",
             work=PROMPTS,
             measured=True,
+            quiet=True,
             shape=name,
             prompts=PROMPTS,
             new_tokens=NEW,
         )
+        assert set(tokens["ours"] + tokens["theirs"]) == {PROMPTS * NEW}  # equal work
+        line["tokens_a_call"] = PROMPTS * NEW
+        line["their_generate_share"] = round(
+            statistics.median(alone) * float(str(line["theirs"])) / PROMPTS, 3
+        )
+        print(json.dumps(line), flush=True)
 
 
 def quiet() -> None:

@@ -91,7 +91,7 @@ def shipped_reward(folder: Path = CHECKPOINTS / REWARD) -> tuple[RewardModel, To
     Raises:
         ValueError: if there is none, its files are altered, or its tokenizer is another now.
 
-    Lesson: notebooks/34b_ppo_small.ipynb
+    Lesson: notebooks/34b_ppo.ipynb
     """
     if not has_checkpoint(folder):
         raise ValueError(f"there is no reward model in {folder}; make it with `make chat-model`")
