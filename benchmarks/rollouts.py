@@ -140,45 +140,62 @@ def cpu_seconds_of(owner: Any, method: str) -> list[float]:
     return noted
 
 
+Side = Callable[[], float]
+
+
+def both_sides(decoder: Any, trainer: Any, n_words: int) -> tuple[Side, Side, list[int]]:
+    """Make what is timed.
+
+    Returns:
+        Ours and theirs, each of which draws once and gives rollouts a CPU second; and the list in
+        which both note how many tokens they have drawn.
+    """
+    prompts, seeds, ends = make_prompts(n_words), iter(range(10_000)), [end_id(n_words)]
+    texts = [as_text(p) for p in prompts]
+    tokens: list[int] = []
+
+    def ours() -> float:
+        def job() -> None:
+            seed = next(seeds)
+            drawn = rollout(decoder, prompts, NEW, pad_id=0, stop_ids=ends, seed=seed)
+            tokens.append(int(drawn.lengths.sum()))
+
+        return PROMPTS / cpu_seconds(job)
+
+    def theirs() -> float:
+        def job() -> None:
+            answers = trainer._generate(texts)[1]
+            tokens.append(sum(len(answer) for answer in answers))
+
+        return PROMPTS / cpu_seconds(job)
+
+    return ours, theirs, tokens
+
+
+def warm_up(llama: Any, ours: Side, theirs: Side, longest: int) -> None:
+    """Draw once on both sides, before the clock counts, and look at what their model reads."""
+    read: list[int] = []  # positions that each of their passes reads
+    hook = llama.register_forward_pre_hook(
+        lambda _, __, named: read.append(named["input_ids"].shape[1]), with_kwargs=True
+    )
+    ours()
+    theirs()
+    hook.remove()
+    assert read[0] == longest, "their prompts are to be as long as ours"
+    assert set(read[1:]) == {1}, "their generate is to keep keys and values, too"
+
+
 def one_shape(name: str, shape: dict[str, int]) -> None:
     """Print the line of one shape."""
     n_words = shape["vocab_size"]
     decoder, llama = make_pair(shape)
-    prompts, seeds, ends = make_prompts(n_words), iter(range(10_000)), [end_id(n_words)]
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(llama, n_words, folder)
-        texts = [as_text(p) for p in prompts]
         trainer.model.train()
-        tokens: dict[str, list[int]] = {"ours": [], "theirs": []}
         alone = cpu_seconds_of(trainer, "_generate_single_turn")
-
-        def ours() -> float:
-            def job() -> None:
-                seed = next(seeds)
-                drawn = rollout(decoder, prompts, NEW, pad_id=0, stop_ids=ends, seed=seed)
-                tokens["ours"].append(int(drawn.lengths.sum()))
-
-            return PROMPTS / cpu_seconds(job)
-
-        def theirs() -> float:
-            def job() -> None:
-                answers = trainer._generate(texts)[1]
-                tokens["theirs"].append(sum(len(answer) for answer in answers))
-
-            return PROMPTS / cpu_seconds(job)
-
-        read: list[int] = []  # positions that each of their passes reads
-        hook = llama.register_forward_pre_hook(
-            lambda _, __, named: read.append(named["input_ids"].shape[1]), with_kwargs=True
-        )
-        for side in (ours, theirs):  # warm up, before the sums begin
-            side()
-        hook.remove()
-        assert read[0] == max(map(len, prompts)), "their prompts are to be as long as ours"
-        assert set(read[1:]) == {1}, "their generate is to keep keys and values, too"
+        ours, theirs, tokens = both_sides(decoder, trainer, n_words)
+        warm_up(llama, ours, theirs, max(map(len, make_prompts(n_words))))
         alone.clear()
-        tokens["ours"].clear()
-        tokens["theirs"].clear()
         line = compare(
             "rollouts",
             f"trl {trl.__version__} GRPOTrainer, transformers {transformers.__version__}",
@@ -194,7 +211,7 @@ def one_shape(name: str, shape: dict[str, int]) -> None:
             prompts=PROMPTS,
             new_tokens=NEW,
         )
-        assert set(tokens["ours"] + tokens["theirs"]) == {PROMPTS * NEW}  # equal work
+        assert set(tokens) == {PROMPTS * NEW}  # equal work
         line["tokens_a_call"] = PROMPTS * NEW
         line["their_generate_share"] = round(
             statistics.median(alone) * float(str(line["theirs"])) / PROMPTS, 3
