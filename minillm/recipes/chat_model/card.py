@@ -30,7 +30,7 @@ def card_text(manifest: dict[str, Any]) -> str:
     Returns:
         Markdown; the same for the same manifest.
 
-    Lesson: notebooks/42_server.ipynb
+    Lesson: notebooks/42_capstone.ipynb
     """
     told = manifest["chat"]
     parts = [

@@ -89,7 +89,7 @@ def tasks_of(
     Raises:
         ValueError: if the kind, the part or the language is unknown.
 
-    Lesson: notebooks/42_server.ipynb
+    Lesson: notebooks/42_capstone.ipynb
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")

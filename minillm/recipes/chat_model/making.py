@@ -37,7 +37,7 @@ def make_stages(recipe: ChatRecipe, root: Path = ROOT, only: Sequence[str] | Non
 
     Cost: see spent.json in root: CPU seconds of every stage, of all sessions that ended by
         themselves or by Ctrl-C.
-    Lesson: notebooks/42_server.ipynb
+    Lesson: notebooks/42_capstone.ipynb
     """
     known = stage_names(recipe)
     chosen = known if only is None else tuple(only)

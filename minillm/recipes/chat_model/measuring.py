@@ -52,7 +52,7 @@ def examine(
         how many stories contradict nothing.
 
     Cost: about 0.1 s a task of `small` on one core, 1 s a story.
-    Lesson: notebooks/42_server.ipynb
+    Lesson: notebooks/42_capstone.ipynb
     """
     found: dict[str, Any] = {}
     for kind in kinds:

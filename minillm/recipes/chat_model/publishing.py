@@ -49,7 +49,7 @@ def make_chat(
         KeyboardInterrupt: if a run was stopped; the same call goes on.
 
     Cost: about 45 minutes of one core.
-    Lesson: notebooks/42_server.ipynb
+    Lesson: notebooks/42_capstone.ipynb
     """
     recipe = recipe or ChatRecipe()
     make_stages(recipe, root)

@@ -106,7 +106,7 @@ def make_talks(
         ValueError: if the language is unknown.
 
     Cost: about 2 ms a talk.
-    Lesson: notebooks/42_server.ipynb
+    Lesson: notebooks/42_capstone.ipynb
     """
     drawn = stories("train", language, corpus=CORPUS[language] + 2 * seed)
     found: list[Talk] = []

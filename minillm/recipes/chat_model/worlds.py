@@ -54,7 +54,7 @@ def stories(
     Raises:
         ValueError: if the part or the language is unknown.
 
-    Lesson: notebooks/42_server.ipynb
+    Lesson: notebooks/42_capstone.ipynb
     """
     check_language(language)
     if part not in THIRDS:
