@@ -324,7 +324,11 @@ def test_the_shipped_files_are_whole_and_small(name):
     assert manifest["stored_as"] == "float16"
     assert {p.suffix for p in (CHECKPOINTS / name).iterdir()} <= {".json", ".safetensors", ".md"}
     assert sum(p.stat().st_size for p in (CHECKPOINTS / name).iterdir()) < LIMIT
-    assert speaks(name) == (name != REWARD)
+    if name == REWARD:
+        with pytest.raises(ValueError, match=r"chat_reward is a reward model, .* take chat"):
+            speaks(name)
+    else:
+        assert speaks(name)
 
 
 def test_the_card_in_the_repository_is_what_the_manifest_says():
@@ -388,6 +392,7 @@ def test_a_reward_model_that_is_not_there_or_altered_is_refused(tmp_path):
     with pytest.raises(ValueError, match="is cut short or altered"):
         shipped_reward(folder)
     assert not speaks("no-such-model")
+    assert not speaks("small")
 
 
 def test_the_terminal_talks_in_both_languages(monkeypatch, capsys):

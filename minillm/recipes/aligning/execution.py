@@ -9,8 +9,6 @@ runs/dpo/model/            the model at the end: a policy, or the reward model
 runs/dpo/score.json        what was measured at the end
 """
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ from minillm.recipes.aligning.opening import NOTE, describe, open_start
 from minillm.recipes.aligning.pair_runs import direct_findings, reward_findings, run_on_pairs
 from minillm.recipes.aligning.scorers import open_scorer
 from minillm.recipes.finetuning.opening import Base
-from minillm.recipes.overrides import from_dict, to_dict
+from minillm.recipes.run_notes import write_settings
 from minillm.tokenizer import Tokenizer
 from minillm.train import has_checkpoint, save_checkpoint
 from minillm.train.disk import save_json
@@ -173,34 +171,7 @@ def claim_folder(run: AlignRun, out: Path, *, resume_run: bool) -> None:
         raise ValueError(f"{out} holds a run already; go on with --resume, or name another --out")
     if resume_run and not there:
         raise ValueError(f"{out} holds nothing to go on from; leave --resume out")
-    note_settings(run, out, before=resume_run)
-
-
-def note_settings(run: AlignRun, out: Path, *, before: bool) -> None:
-    """Write align.json into the folder of a run.
-
-    Args:
-        run: its settings.
-        out: the folder; made if it is not there.
-        before: an earlier session has written the file, which must say the same.
-
-    Raises:
-        ValueError: if it says something else, or is not there.
-    """
-    note = out / NOTE
-    if before and not note.is_file():
-        raise ValueError(
-            f"{out} holds a run of another kind: there is no {NOTE}; name another --out"
-        )
-    if before and from_dict(json.loads(note.read_text("utf-8")), AlignRun) != run:
-        raise ValueError(
-            f"{out} was made with other settings; give the same recipe and overrides (they stand "
-            f"in {NOTE}), or name another --out"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    beside = note.with_name(note.name + ".new")
-    beside.write_text(json.dumps(to_dict(run), indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, note)
+    write_settings(run, out / NOTE, before=resume_run)
 
 
 def _quiet(_: str) -> None:

@@ -37,7 +37,7 @@ from minillm.finetune.talks import PAD
 from minillm.model import Decoder
 from minillm.recipes.aligning.config import ON_PAIRS, AlignRun
 from minillm.recipes.aligning.dealt_pairs import DealtPairs, collect, deal
-from minillm.recipes.aligning.execution import finish, headline, note_settings, told_material
+from minillm.recipes.aligning.execution import finish, headline, told_material
 from minillm.recipes.aligning.material import Material, prepare_material
 from minillm.recipes.aligning.opening import NOTE, describe, open_start
 from minillm.recipes.aligning.pair_runs import (
@@ -51,6 +51,7 @@ from minillm.recipes.aligning.pair_runs import (
 )
 from minillm.recipes.aligning.sharded_draws import check_draws, draw_on_ranks
 from minillm.recipes.finetuning.opening import Base
+from minillm.recipes.run_notes import write_settings
 from minillm.train import MetricsFile, TrainConfig, TrainState, has_checkpoint
 
 
@@ -197,7 +198,7 @@ def _begin(run: AlignRun, out: Path, ranks: Ranks) -> TrainConfig:
     if run.method not in ON_PAIRS:
         check_draws(run, ranks.size)
     config = fit_to_ranks(run.train, ranks.size, run.train.batch_size)
-    note_settings(run, out, before=(out / NOTE).is_file())
+    write_settings(run, out / NOTE, before=(out / NOTE).is_file())
     return config
 
 

@@ -99,9 +99,23 @@ def shipped_reward(folder: Path = CHECKPOINTS / REWARD) -> tuple[RewardModel, To
 
 
 def speaks(name: str, into: Path = CHECKPOINTS) -> bool:
-    """Whether a shipped model has learned from talks, so that one can talk with it."""
+    """Whether a shipped model has learned from talks, so that one can talk with it.
+
+    Args:
+        name: of the model; False if none has it.
+        into: where shipped models lie.
+
+    Raises:
+        ValueError: if it is a reward model.
+
+    Lesson: notebooks/42_capstone.ipynb
+    """
     folder = into / name
     if not has_checkpoint(folder):
         return False
     told = load_checkpoint(folder).manifest
-    return "run" in told and ("finetune" in told or "align" in told)
+    if "run" not in told:
+        raise ValueError(
+            f"{name} is a reward model, which scores answers and gives none; take {CHAT}"
+        )
+    return "finetune" in told or "align" in told

@@ -9,8 +9,6 @@ runs/lora/adapter/          lora, qlora: the updates alone, in peft's format
 runs/lora/score.json        storyworld: tasks of other worlds that it solves
 """
 
-import json
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +29,7 @@ from minillm.recipes.finetuning.material import (
     prepare_material,
 )
 from minillm.recipes.finetuning.opening import NOTE, Base, adapt, describe, open_base
-from minillm.recipes.overrides import from_dict, to_dict
+from minillm.recipes.run_notes import write_settings
 from minillm.tokenizer import Tokenizer
 from minillm.train import (
     MetricsFile,
@@ -186,34 +184,7 @@ def claim_folder(run: FinetuneRun, out: Path, *, resume_run: bool) -> None:
         raise ValueError(f"{out} holds a run already; go on with --resume, or name another --out")
     if resume_run and not there:
         raise ValueError(f"{out} holds no checkpoint to go on from; leave --resume out")
-    note_settings(run, out, before=resume_run)
-
-
-def note_settings(run: FinetuneRun, out: Path, *, before: bool) -> None:
-    """Write finetune.json into the folder of a run.
-
-    Args:
-        run: its settings.
-        out: the folder; made if it is not there.
-        before: an earlier session has written the file, which must say the same.
-
-    Raises:
-        ValueError: if it says something else, or is not there.
-    """
-    note = out / NOTE
-    if before and not note.is_file():
-        raise ValueError(
-            f"{out} holds a run of another kind: there is no {NOTE}; name another --out"
-        )
-    if before and from_dict(json.loads(note.read_text("utf-8")), FinetuneRun) != run:
-        raise ValueError(
-            f"{out} was made with other settings; give the same recipe and overrides (they stand "
-            f"in {NOTE}), or name another --out"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    beside = note.with_name(note.name + ".new")
-    beside.write_text(json.dumps(to_dict(run), indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, note)
+    write_settings(run, out / NOTE, before=resume_run)
 
 
 def _quiet(_: str) -> None:

@@ -23,9 +23,10 @@ from minillm.distributed.trainer import fit_to_ranks, train_sharded
 from minillm.finetune.sft import answer_loss, chat_loss
 from minillm.model import Decoder
 from minillm.recipes.finetuning.config import FinetuneRun
-from minillm.recipes.finetuning.execution import finish, headline, note_settings, told_material
+from minillm.recipes.finetuning.execution import finish, headline, told_material
 from minillm.recipes.finetuning.material import Material, prepare_material
 from minillm.recipes.finetuning.opening import NOTE, Base, adapt, describe, open_base
+from minillm.recipes.run_notes import write_settings
 from minillm.train import MetricsFile, TrainConfig, has_checkpoint
 
 
@@ -87,7 +88,7 @@ def _begin(run: FinetuneRun, out: Path, ranks: Ranks) -> TrainConfig:
             "ranks weigh by their tokens, and would draw the same noise; take tokens and 0"
         )
     config = fit_to_ranks(run.train, ranks.size, run.train.batch_size)
-    note_settings(run, out, before=(out / NOTE).is_file())
+    write_settings(run, out / NOTE, before=(out / NOTE).is_file())
     return config
 
 
