@@ -286,4 +286,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if "RANK" not in os.environ:
+        main()
+    else:
+        from minillm.distributed.leaving import leaving_at_once
+
+        with leaving_at_once():
+            main()

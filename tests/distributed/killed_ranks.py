@@ -18,6 +18,7 @@ from fsdp_program import FAST, MODEL, OFTEN, Counting
 
 import minillm.distributed.exact as exact
 import minillm.distributed.trainer as trainer
+from minillm.distributed.leaving import leaving_at_once
 from minillm.distributed.ranks import joined
 from minillm.train import MetricsFile
 
@@ -74,4 +75,5 @@ def main(folder, plan):
 
 if __name__ == "__main__":
     words = sys.argv[2:]
-    main(Path(sys.argv[1]), [tuple(words[i : i + 3]) for i in range(0, len(words), 3)])
+    with leaving_at_once():
+        main(Path(sys.argv[1]), [tuple(words[i : i + 3]) for i in range(0, len(words), 3)])

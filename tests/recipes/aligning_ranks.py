@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from minillm.align.rejection_ranks import RankRounds
+from minillm.distributed.leaving import leaving_at_once
 from minillm.distributed.ranks import joined
 from minillm.finetune.talks import PAD
 from minillm.recipes.aligning.config import ON_PAIRS
@@ -117,4 +118,5 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    with leaving_at_once():
+        main(Path(sys.argv[1]))

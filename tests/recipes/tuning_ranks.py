@@ -8,6 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from minillm.distributed.leaving import leaving_at_once
 from minillm.distributed.ranks import joined
 from minillm.distributed.ready import shard_ready
 from minillm.distributed.trainer import train_sharded
@@ -66,4 +67,5 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    with leaving_at_once():
+        main(Path(sys.argv[1]))
