@@ -7,8 +7,6 @@ runs/laptop/marks/          checkpoints to go back to at a spike, with train.rec
 runs/laptop/bad_batch.safetensors    the batch at which a loss was not finite, if one was
 """
 
-import json
-import os
 import platform
 from pathlib import Path
 
@@ -18,8 +16,9 @@ from torch import nn
 from minillm.data.loader import BatchSampler
 from minillm.model import Decoder
 from minillm.objectives import fast_cross_entropy
-from minillm.recipes.overrides import from_dict, to_dict
+from minillm.recipes.overrides import to_dict
 from minillm.recipes.run import Run
+from minillm.recipes.run_notes import write_settings
 from minillm.recipes.tokens import Rows, find_tokenizer, prepare_rows
 from minillm.train import (
     MetricsFile,
@@ -121,27 +120,5 @@ def _claim_folder(run: Run, out: Path, *, resume_run: bool) -> None:
         raise ValueError(f"{out} holds a run already; go on with --resume, or name another --out")
     if resume_run and not there:
         raise ValueError(f"{out} holds no checkpoint to go on from; leave --resume out")
-    note_settings(run, out, before=resume_run and (out / "run.json").is_file())
-
-
-def note_settings(run: Run, out: Path, *, before: bool) -> None:
-    """Write run.json into the folder of a run.
-
-    Args:
-        run: its settings.
-        out: the folder; made if it is not there.
-        before: an earlier session has written run.json, which must say the same.
-
-    Raises:
-        ValueError: if it says something else.
-    """
     note = out / "run.json"
-    if before and from_dict(json.loads(note.read_text("utf-8")), Run) != run:
-        raise ValueError(
-            f"{out} was made with other settings; give the same recipe and overrides "
-            f"(they stand in {note.name}), or name another --out"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    beside = note.with_name(note.name + ".new")
-    beside.write_text(json.dumps(to_dict(run), indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, note)
+    write_settings(run, note, before=resume_run and note.is_file())

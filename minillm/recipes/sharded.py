@@ -27,8 +27,9 @@ from minillm.distributed.hardware import CARDS, Card, Cluster
 from minillm.distributed.links import LINKS
 from minillm.distributed.ranks import Ranks, all_succeed, first_decides, joined, one_message
 from minillm.distributed.trainer import fit_to_ranks, train_sharded
-from minillm.recipes.execution import describe, note_settings
+from minillm.recipes.execution import describe
 from minillm.recipes.run import Run
+from minillm.recipes.run_notes import write_settings
 from minillm.recipes.tokens import Rows, find_tokenizer, prepare_rows
 from minillm.train import MetricsFile, has_checkpoint
 from minillm.train.settings import TrainConfig
@@ -130,7 +131,8 @@ def _begin(run: Run, out: Path, ranks: Ranks) -> tuple[ShardingConfig, TrainConf
     """What rank 0 decides for all: whether it fits, how it is laid out, and that it may write."""
     if has_checkpoint(out / "last"):
         raise ValueError(f"{out} holds a run of one process; name another --out")
-    note_settings(run, out, before=(out / "run.json").is_file())
+    note = out / "run.json"
+    write_settings(run, note, before=note.is_file())
     if run.name not in FULL_SIZES:
         return ShardingConfig(), fit_to_ranks(run.train, ranks.size, run.train.batch_size)
     found = check_fits(full_size_of(run), cluster_here(ranks))

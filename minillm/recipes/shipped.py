@@ -62,6 +62,11 @@ def open_checkpoint(folder: str | Path) -> tuple[Decoder, Tokenizer]:
         ValueError: if it is broken, altered, or was made with another tokenizer.
     """
     found = load_checkpoint(folder)  # every byte is checked before anything is believed
+    if found.manifest.get("kind") == "reward":
+        raise ValueError(
+            f"{found.folder} is a reward model, which scores answers and writes none; "
+            "open_reward of minillm.recipes.aligning opens it"
+        )
     if "run" not in found.manifest:
         raise ValueError(f"{found.folder} does not say which run made it; no run wrote it")
     run = from_dict(found.manifest["run"], Run)

@@ -145,9 +145,9 @@ BUGS = [
         "recipes/test_execute.py",
     ),
     (
-        "recipes/execution.py",
-        'if before and from_dict(json.loads(note.read_text("utf-8")), Run) != run:',
-        'if before and not from_dict(json.loads(note.read_text("utf-8")), Run):',
+        "recipes/run_notes.py",
+        'if before and from_dict(json.loads(note.read_text("utf-8")), type(run)) != run:',
+        'if before and not from_dict(json.loads(note.read_text("utf-8")), type(run)):',
         "a run is resumed with other settings",
         "recipes/test_execute.py",
     ),

@@ -126,7 +126,7 @@ def test_one_run_starts_from_another(done):
     assert torch.equal(
         base.model.embedding.weight, open_aligned(done / "rejection")[0].embedding.weight
     )
-    with pytest.raises(ValueError, match="does not say which run made it"):
+    with pytest.raises(ValueError, match="is a reward model, which scores answers"):
         open_start(small("dpo", done, f"base={done / 'reward'}"))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from minillm.recipes import Run, execute, from_dict, open_model
+from minillm.recipes import Run, base, execute, from_dict, open_model
 from minillm.recipes.execution import validation_loss
 from minillm.recipes.publish import answer, publish, text_nats
 from minillm.recipes.tokens import Rows
@@ -108,6 +108,11 @@ def test_a_context_longer_than_the_model_is_refused(small_run, change):
 def test_open_model_names_what_there_is(tmp_path):
     with pytest.raises(ValueError, match=r"no model 'nowhere'; take .*runs/laptop"):
         open_model("nowhere")
+
+
+def test_a_reward_model_is_not_opened_as_a_language_model():
+    with pytest.raises(ValueError, match="chat_reward is a reward model, which scores answers"):
+        base("chat_reward")
 
 
 def test_an_altered_checkpoint_is_refused_by_name(small_run, tmp_path):
