@@ -7,7 +7,9 @@ from itertools import pairwise
 import pytest
 
 from minillm.data.storyworld import attributes_of_text, make_story
+from minillm.data.storyworld.dialogue import PEOPLE as ASK_PEOPLE
 from minillm.data.storyworld.instructions import (
+    CHINESE_OF,
     ENDING_ANSWERS,
     PROMPTS,
     people_list,
@@ -212,15 +214,38 @@ def test_attributes_can_be_read_off_the_text(some, language):
 
 
 def test_people_lists_and_names_in_text():
-    story = next(s for s in map(make_story, range(100)) if len(s.world.people) == 3)
-    names = list(story.world.people)
-    assert people_list(story, "en") == f"{names[0]}, {names[1]} and {names[2]}."
-    assert people_of_text(people_list(story, "en"), "en") == names
-    assert people_of_text(people_list(story, "zh"), "zh") == names
+    for text, en, zh in (
+        ("", ".", "。"),
+        ("Mia ran.", "Mia.", "米娅。"),
+        ("Mia saw Tom. Mia ran.", "Mia and Tom.", "米娅和汤姆。"),
+        ("Tom saw Mia and Bao.", "Tom, Mia and Bao.", "汤姆、米娅和小宝。"),
+    ):
+        chinese = "".join(CHINESE_OF[name] for name in people_of_text(text, "en"))
+        assert people_list(text, "en") == en
+        assert people_list(chinese, "zh") == zh
+        assert people_of_text(zh, "zh") == people_of_text(en, "en")
     assert people_of_text("Benches and Tomorrow", "en") == []
+    told = ((s, people_of_text(s.tell("en"), "en")) for s in map(make_story, range(100)))
+    story, names = next((s, names) for s, names in told if len(names) == 3)
     accepts = next(i for i in story.instructions("en") if i.kind == "people").accepts
     assert accepts(" ".join(reversed(names)))
     assert not accepts(names[0])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_list_of_people_names_exactly_those_whom_the_text_names(some, language):
+    passed_over = 0
+    for story in some:
+        named = people_of_text(story.tell(language), language)
+        assert set(named) <= set(story.world.people)
+        passed_over += len(named) < len(story.world.people)
+        task = next(i for i in story.instructions(language) if i.kind == "people")
+        assert people_of_text(task.response, language) == named
+        talk = story.dialogue(language)
+        for ask, reply in pairwise(talk):
+            if ask["content"] in ASK_PEOPLE[language]:
+                assert people_of_text(reply["content"], language) == named
+    assert passed_over > len(some) // 20  # else nothing was tested
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

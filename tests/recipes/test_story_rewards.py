@@ -55,13 +55,13 @@ def test_each_seed_has_stories_of_its_own(drawn, monkeypatch):
         return iter([pair.task for pair in drawn])
 
     monkeypatch.setattr(parts, "each_story_task", spy)
-    one = parts.draw_pairs.__wrapped__("test", 12, 7)
-    two = parts.draw_pairs.__wrapped__("test", 12, 8, conflict=0.5)
+    one = parts.draw_pairs.__wrapped__("test", 10, 7)
+    two = parts.draw_pairs.__wrapped__("test", 10, 8, conflict=0.5)
     assert asked == [("test", 3307), ("test", 3308)]
     assert [pair.texts for pair in one] != [pair.texts for pair in two]
     secret = [[pair.task.messages[0]["role"] == "system" for pair in made] for made in (one, two)]
     assert not any(secret[0])
-    assert 0 < sum(secret[1]) < 12
+    assert 0 < sum(secret[1]) < 10
 
 
 def test_too_few_pairs_are_told(monkeypatch):

@@ -55,7 +55,8 @@ def dialogue(story: Story, language: str) -> list[Message]:
     check_language(language)
     dice = Dice(f"dialogue {story.seed}")
     hero = story.hero if language == "en" else story.world.people[story.hero].zh
-    turns = [(dice.pick(REQUESTS[language]).format(hero=hero), story.tell(language))]
+    text = story.tell(language)
+    turns = [(dice.pick(REQUESTS[language]).format(hero=hero), text)]
     asked = story.questions(language)
     turns += _who_and_why(asked, dice, language)
     others = [q for q in asked if q.kind not in ("why", "who_did")]
@@ -66,7 +67,7 @@ def dialogue(story: Story, language: str) -> list[Message]:
     if dice.chance(0.5):
         turns.append((dice.pick(SHORTER[language]), summary(story, language)))
     if dice.chance(0.4):
-        turns.append((dice.pick(PEOPLE[language]), people_list(story, language)))
+        turns.append((dice.pick(PEOPLE[language]), people_list(text, language)))
     if dice.chance(0.4):
         turns.append(dice.pick(THANKS[language]))
     messages = []

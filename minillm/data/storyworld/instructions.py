@@ -15,6 +15,7 @@ from minillm.data.storyworld.world import Event
 
 PEOPLE = {"en": [en for en, _ in GIRLS + BOYS], "zh": [zh for _, zh in GIRLS + BOYS]}
 ENGLISH_OF = {zh: en for en, zh in GIRLS + BOYS}
+CHINESE_OF = {en: zh for zh, en in ENGLISH_OF.items()}
 QUIET = ("go", "follow", "nightfall", "daybreak", "rain", "clear", "snow", "storm", "drought")
 ENDING_WORDS = {
     "en": {
@@ -173,11 +174,22 @@ def summary(story: Story, language: str) -> str:
     return finish(first + middle + last, language)
 
 
-def people_list(story: Story, language: str) -> str:
-    """List the people: "Mia, Tom and Bao." or 米娅、汤姆和小宝。"""
-    people = [n if language == "en" else p.zh for n, p in story.world.people.items()]
+def people_list(text: str, language: str) -> str:
+    """List the people whom a text names, in the order in which it does: "Mia, Tom and Bao."
+
+    Somebody of the story's world whom the text passes over is not in the list: nobody could know.
+
+    Returns:
+        Such as 米娅、汤姆和小宝。 in Chinese; only a full stop for a text that names nobody.
+
+    Raises:
+        ValueError: for a language that is neither "en" nor "zh".
+    """
+    people = people_of_text(text, language)
+    if language == "zh":
+        people = [CHINESE_OF[name] for name in people]
     comma, last, stop = (", ", " and ", ".") if language == "en" else ("、", "和", "。")
-    return comma.join(people[:-1]) + last + people[-1] + stop
+    return last.join(filter(None, [comma.join(people[:-1]), *people[-1:]])) + stop
 
 
 def _tell(story: Story, language: str, dice: Dice) -> Instruction:
@@ -228,7 +240,7 @@ def instructions(story: Story, language: str) -> list[Instruction]:
         _tell(story, language, dice),
         make("continue", space.join(sentences[half:]), text=space.join(sentences[:half])),
         make("summarise", summary(story, language)),
-        make("people", people_list(story, language)),
+        make("people", people_list(text, language)),
         make("ending", ENDING_ANSWERS[language][story.ending]),
     ]
     asked = story.questions(language)

@@ -46,7 +46,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 LR = 5e-3
 """That of the recipe `lora`, in both arms; not chosen anew, as two cores were shared by many. For
 the same reason there is no arm for full fine-tuning; one run of it was made by hand (seed 101, 80
-steps at 1e-3): 0.85 nats, and every answer ended."""
+steps at 1e-3, with lists of people that named some whom the story did not): 0.85 nats, and every
+answer ended."""
 
 
 @lru_cache(maxsize=1)

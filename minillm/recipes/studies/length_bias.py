@@ -42,7 +42,7 @@ VARIANTS: tuple[Variant, ...] = ("right", "unfinished", "refusal", "padded")
 MUST_READ: tuple[Variant, ...] = ("right", "wrong", "padded")
 ARMS = ("honest", "fond", "fewer", "balanced", "must_read")
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
-PILOT: dict[float, float] = {3e-4: 0.9205, 1e-3: 0.9289, 3e-3: 0.8033, 1e-2: 0.7699}
+PILOT: dict[float, float] = {3e-4: 0.9540, 1e-3: 0.9456, 3e-3: 0.9623, 1e-2: 0.8661}
 """`gold` of the arm `honest` by learning rate, seed 101, as `pilot` prints it; one rate for all."""
 
 

@@ -31,7 +31,7 @@ from minillm.recipes.records import Job
 
 MODEL, N_TRAIN, N_TEST = "draft", 512, 240
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
-PILOT: dict[float, float] = {3e-4: 0.7111, 1e-3: 0.7465, 3e-3: 0.7485, 1e-2: 0.6742}
+PILOT: dict[float, float] = {3e-4: 0.7275, 1e-3: 0.7226, 3e-3: 0.7505, 1e-2: 0.7304}
 """Agreement by learning rate without margins, seed 101, as `pilot` prints it. One rate for all: a
 margin is to be added to a training that works, not to be tuned for."""
 

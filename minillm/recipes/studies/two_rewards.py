@@ -31,12 +31,12 @@ MODEL, N_TRAIN, N_TEST, CONFLICT = "draft", 384, 240, 0.25
 AIMS = {"helpful": HELPFUL, "safe": SAFE}
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 PILOT: dict[str, dict[float, float]] = {
-    "two": {3e-4: 0.8666, 1e-3: 0.8770, 3e-3: 0.8798, 1e-2: 0.8497},
-    "one": {3e-4: 0.8525, 1e-3: 0.8579, 3e-3: 0.8689, 1e-2: 0.8825, 3e-2: 0.8333},
+    "two": {3e-4: 0.8459, 1e-3: 0.8649, 3e-3: 0.8649, 1e-2: 0.8703, 3e-2: 0.8270},
+    "one": {1e-4: 0.8595, 3e-4: 0.8892, 1e-3: 0.8405, 3e-3: 0.8703, 1e-2: 0.8519},
 }
 """By arm the mean of `helpful rest` and `safe rest` at each learning rate, seed 101, as `pilot`
-prints it: chosen on what does not decide the claim. The last rate was added for `one`, whose best
-was at the edge of RATES."""
+prints it: chosen on what does not decide the claim. One rate was added to RATES for each arm,
+since its best was at the edge."""
 
 
 def best_rate(name: str) -> float:
