@@ -226,7 +226,7 @@ for n in (2, 3, 15, 23):
         print("   proxy {:5.2f}  gold {:5.2f}  {}".format(*both, text))
 
 # %% [markdown]
-# A broken answer gets a low proxy. But the proxy has tastes, too. Look for the question with *Because*: what does it prefer to a right answer? And what does it think of *Happy*?
+# To say that the story does not say is judged lower than an answer, most of the time. But the proxy has tastes. Look at the last question: what does it prefer to the right answer?
 #
 # **Predict, then run.** Take the answers to *one* question, and see whether the better one has the higher proxy. Will proxy and gold go together: correlation near 1, near ½, near 0?
 
@@ -245,7 +245,7 @@ print(f"{(scores['gold'] >= 3).double().mean():.0%} of the answers are right")
 assert link < 0.5  # this proxy is no judge of what is right
 
 # %% [markdown]
-# Near 0: in lesson 33 pairs were told apart when one answer was rude, unfinished or broken. Which of two names is right, this reward model does not know. It is what we have; people who train large models have more, but not *all*.
+# Nearer to 0 than to ½: in lesson 33 pairs were told apart when one answer was rude, unfinished or broken. Which of two names is right, this reward model hardly knows. It is what we have; people who train large models have more, but not *all*.
 #
 # And most of a score is about the question, not the answer. A good value head would know the questions; ours begins at 0 and has little time. So we climb the **gain**: score minus the mean score of the five answers above to the same question. It is a
 # baseline as in 34a: it depends on the question only, so it moves no optimum, and it takes much of the noise away.
@@ -344,7 +344,7 @@ alt += "value error; points are single steps, lines means of four, bands five ru
 show(draw_curves(["proxy"], seen, lab.LIVE_STEPS), alt=alt)
 
 # %% [markdown]
-# **What you should see.** The black line keeps in or near the band. The proxy climbs by a tenth or two, and the KL leaves 0. Gold, which is shown to us and not to the policy, does not follow; it sinks. One step (a dot) is 16 answers and scatters more than the whole climb: look at means, and at more than one seed. The KL of a single step can even be negative, since $k_1$ is an estimate.
+# **What you should see.** The black line keeps in or near the band. The proxy climbs by a tenth or two, and the KL leaves 0. Gold, which is shown to us and not to the policy, does not follow; it sinks. Entropy, against the rule, does not fall: this policy was very sure of itself when it began. One step (a dot) is 16 answers and scatters more than the whole climb: look at means, and at more than one seed. The KL of a single step can even be negative, since $k_1$ is an estimate.
 
 # %% tags=["nbval-ignore-output"]
 assert seen[0]["kl"] < 1e-4  # the policy begins as its own reference
@@ -366,7 +366,7 @@ alt += "learn from the proxy and runs that learn from gold."
 show(draw_curves(["proxy", "gold"]), alt=alt)
 
 # %% [markdown]
-# **What you should see.** Who climbs the proxy gets proxy, and loses gold. Who climbs gold gets gold, and no proxy. Gold's climbers have gone no less far from the reference, so it is not the distance that does harm. The loop is innocent: what it was told to climb, it has climbed.
+# **What you should see.** Who climbs the proxy gets proxy; gold sinks, in some seeds far, in others not at all. Who climbs gold gets some gold, and, as the two judges are not strangers, proxy with it. Gold's climbers have gone no less far from the reference, so it is not the distance that does harm. The loop is innocent: what it was told to climb, it has climbed.
 
 # %%
 for arm in ("proxy", "gold"):
@@ -375,7 +375,7 @@ for arm in ("proxy", "gold"):
         rise = curves[:, -8:].mean(1) - curves[:, :4].mean(1)  # a number a seed
         print(f"climb {arm:5} {what:5} rises by {mean_interval(rise.tolist())}")
         if what == arm:
-            assert (rise > 0).all()
+            assert rise.mean() > 0
 
 # %% [markdown]
 # All this on 24 tasks. What is left of it in worlds that nobody trained on? (Scores as they are now, not gains.)
@@ -403,9 +403,9 @@ for arm, when in (("proxy", "before"), ("proxy", "after"), ("gold", "after")):
     print(f"{who:7}", ", ".join(f"{n} {text}" for text, n in told))
 
 # %% [markdown]
-# The policy that climbed the proxy has learned a taste: *Happy.* comes about twice as often, whatever the story, and fewer answers are right. In worlds that it has never seen, too.
+# The policy that climbed the proxy has learned a taste: *Happy.* is now its commonest answer, whatever the story. In worlds that it has never seen its proxy has risen as well, and no more of its answers are right than before.
 #
-# The one that climbed gold gets more right. It has learned a taste as well: *The story does not say* is gone. Where the story does say, those words earn no more than a guess, so it guesses. Nobody asked for that. A policy becomes what is paid for, to the letter, and the best judge we have is no exception.
+# The one that climbed gold gets more right. It has learned a taste as well: *The story does not say*, the commonest answer before, is gone. Where the story does say, those words earn no more than a guess, so it guesses. Nobody asked for that. A policy becomes what is paid for, to the letter, and the best judge we have is no exception.
 #
 # ## 7 What does the price buy? (10 min)
 #

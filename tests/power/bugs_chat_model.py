@@ -13,9 +13,9 @@ BUGS = [
     ),
     (
         "worlds.py",
-        "if len(text) <= limit and all(name in text for name in names_in(story, language)):",
         "if len(text) <= limit:",
-        "people are asked for whom the text never names",
+        "if len(text) <= 2 * limit:",
+        "stories are twice as long as was asked for",
         "test_chat_model.py",
     ),
     (

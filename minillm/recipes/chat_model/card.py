@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from minillm.finetune.tasks import STORY_KINDS
-from minillm.recipes.chat_model.card_words import ABOUT, CANNOT, HEAD, LANGUAGE, METHOD, USE
+from minillm.recipes.chat_model.card_words import (
+    ABOUT,
+    CANNOT,
+    FIRST_EDITION,
+    HEAD,
+    LANGUAGE,
+    METHOD,
+    USE,
+)
 from minillm.recipes.chat_model.measuring import together
 from minillm.recipes.chat_model.settings import LANGUAGES
 
@@ -138,8 +146,7 @@ def _choice(told: dict[str, Any]) -> str:
         f"The method, by the mean gold utility of {choice['n']} answers on validation worlds, "
         "secrets and follow-up questions among them: the likeliest answers (greedy), and answers "
         "drawn at temperature 1; the best is that with the largest sum. Differences are paired, "
-        "task by task. The greedy answers of dpo, rejection and grpo were compared first, and none "
-        "was better than SFT; ppo and the drawn answers joined after that.",
+        "task by task.",
         "",
         "| method | greedy | more than SFT | drawn | more than SFT |",
         "| --- | --- | --- | --- | --- |",
@@ -152,11 +159,11 @@ def _choice(told: dict[str, Any]) -> str:
         mark = " **(shipped)**" if name == choice["best"] else ""
         lines.append(f"| {METHOD[name]}{mark} | {' | '.join(cells)} |")
     tried = [
-        f"{method} at {rate} gave {number(more)} more than SFT, greedy"
+        f"{method} at {rate}: {number(more)} more than SFT, greedy"
         for method, rates in told["pilot"].items()
         for rate, more in rates.items()
     ]
-    lines += ["", _verdict(choice), "", f"One rate each was tried, but {'; '.join(tried)}."]
+    lines += ["", _verdict(choice), "", FIRST_EDITION.format(tried="; ".join(tried))]
     lines += [_lengths(told["recipe"]["sizes"])]
     lines += ["The test worlds were looked at after the choice."]
     return "\n".join(lines)

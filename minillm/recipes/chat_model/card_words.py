@@ -65,6 +65,10 @@ CANNOT = """## What it cannot do
   that they say (the simulator's own judge); {right_tell} have the hero and the ending that were
   asked for.
 """
+FIRST_EDITION = """One rate each was tried. A first edition learned from half as many talks, with
+fewer about absent people and fewer stories. There other rates were tried ({tried}), and no method
+was better than fine-tuning. What its exam showed led to the talks of this edition, so this one is
+measured on stories of its own."""
 USE = """## Intended use
 
 Lessons and experiments with a model small enough to look into. Not for advice, facts,

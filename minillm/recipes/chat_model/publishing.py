@@ -48,7 +48,7 @@ def make_chat(
         ValueError: if a run is refused.
         KeyboardInterrupt: if a run was stopped; the same call goes on.
 
-    Cost: about 45 minutes of one core.
+    Cost: about 70 minutes of one core.
     Lesson: notebooks/42_capstone.ipynb
     """
     recipe = recipe or ChatRecipe()

@@ -18,7 +18,8 @@ METHODS = ("dpo", "rejection", "grpo", "ppo")
 """What is tried after SFT; the best one on validation worlds is shipped."""
 PILOT = {"rejection": {5e-4: (-0.128, -0.236, -0.021)}}
 """Method -> learning rate -> gold utility more than SFT's, with its interval, on the 400 tasks of
-the choice: what was tried before the rate of the recipe. The others had one rate each."""
+the choice of the first edition: what was tried before the rate of the recipe. The others had one
+rate each."""
 ROWS = 256
 """Tokens of a row, in every training."""
 LONGEST_ANSWER = 32
@@ -41,11 +42,11 @@ class Sizes:
         test: tasks of each kind in the exam.
     """
 
-    talks: int = 6_200
-    more_talks: int = 6_600
+    talks: int = 12_400
+    more_talks: int = 13_200
     pilot_talks: int = 1_400
-    sft_steps: int = 1_800
-    more_steps: int = 1_000
+    sft_steps: int = 3_600
+    more_steps: int = 2_000
     pilot_steps: int = 150
     reward_steps: int = 300
     dpo_steps: int = 150

@@ -16,8 +16,9 @@ Third = Literal["train", "validation", "test"]
 THIRDS: tuple[Third, ...] = ("train", "validation", "test")
 LONGEST = {"en": 600, "zh": 200}
 """Characters of a story: three short ones of four are that short."""
-CORPUS = {"en": STORY_CORPUS, "zh": STORY_CORPUS + 1}
-"""A corpus for each language, so that no story is asked about in both."""
+CORPUS = {"en": STORY_CORPUS + 32, "zh": STORY_CORPUS + 33}
+"""A corpus for each language, so that no story is asked about in both; and not those by which the
+first edition of the recipe was measured, since its results led to this one."""
 
 
 def third_of(story: Story) -> Third:
@@ -37,9 +38,7 @@ def stories(
     length: str = "short",
     corpus: int | None = None,
 ) -> Iterator[tuple[Story, str]]:
-    """Tell stories of a part, without end: those that name everybody who is in them.
-
-    A story's world may hold somebody whom its text never names; nobody could list them.
+    """Tell stories of a part, without end.
 
     Args:
         part: one of THIRDS.
@@ -72,10 +71,10 @@ def _told(
         if story.attributes["length"] != length or third_of(story) != part:
             continue
         text = story.tell(language)
-        if len(text) <= limit and all(name in text for name in names_in(story, language)):
+        if len(text) <= limit:
             yield story, text
 
 
 def names_in(story: Story, language: str) -> set[str]:
-    """The names of the people of a story, as it is told in a language."""
+    """The names of the people of a story's world; its text may pass over one of them."""
     return {name if language == "en" else p.zh for name, p in story.world.people.items()}
