@@ -206,7 +206,7 @@ show(fig, alt=alt)
 # Now the real thing: prompts, answers of several tokens, a learned reward. Three pieces come from earlier lessons:
 #
 # - the **policy** is `small` (lesson 27) after instruction tuning (lesson 28). It answers questions about short stories of the village;
-# - the **proxy** (代理奖励) is a reward model as in lesson 33. It has compared pairs of answers, half of them the policy's own, and says one number;
+# - the **proxy** (代理奖励) is a reward model as in lesson 33. It has compared pairs of answers, one in five or six of them the policy's own, and says one number;
 # - **gold** is the utility that those pairs were compared by: 3 for a right answer, ½ for a finished one or an honest refusal, −½ for each 100 characters too many. Only a simulation has such a judge.
 #
 # Five answers to each of 24 questions, about stories that nobody was trained on. Here are four of the questions, each different answer once:
