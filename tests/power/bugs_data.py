@@ -221,4 +221,18 @@ BUGS = [
         "a language with just enough names is left out",
         "test_names.py",
     ),
+    (
+        "storyworld/instructions.py",
+        'make("people", people_list(text, language))',
+        'make("people", people_list(summary(story, language), language))',
+        "only those whom the summary names are listed as the people of a story",
+        "test_storyworld_questions.py",
+    ),
+    (
+        "storyworld/dialogue.py",
+        "people_list(text, language)",
+        "people_list(summary(story, language), language)",
+        "the same, in a talk about a story",
+        "test_storyworld_questions.py",
+    ),
 ]
