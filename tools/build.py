@@ -73,20 +73,28 @@ def execute(course: Course, name: str, *, solved: bool) -> tuple[NotebookNode, l
 def _run(notebook: NotebookNode, folder: Path, environment: dict[str, str]) -> tuple[dict, str]:
     """Execute a notebook in place; hand back its cost and the text of its error, if any."""
     cost: dict = {}
-    client = NotebookClient(
-        notebook,
-        km=_kernel(),
-        timeout=TIMEOUT_SECONDS,
-        coalesce_streams=True,
-        store_widget_state=False,
-        resources={"metadata": {"path": str(folder)}},
-    )
-    client.on_notebook_complete = lambda notebook: cost.update(_measure(client.km))
-    try:
-        client.execute(env=environment)
-    except CellExecutionError as error:
-        return cost, str(error)
-    return cost, ""
+    for tries_left in (2, 1, 0):
+        client = NotebookClient(
+            notebook,
+            km=_kernel(),
+            timeout=TIMEOUT_SECONDS,
+            coalesce_streams=True,
+            store_widget_state=False,
+            resources={"metadata": {"path": str(folder)}},
+        )
+        client.on_notebook_complete = lambda notebook, client=client: cost.update(
+            _measure(client.km)
+        )
+        try:
+            client.execute(env=environment)
+        except CellExecutionError as error:
+            return cost, str(error)
+        except RuntimeError as error:  # somebody has taken one of its ports before it could
+            if "Kernel died before replying" not in str(error) or not tries_left:
+                raise
+        else:
+            return cost, ""
+    raise AssertionError("the last try returns or raises")
 
 
 def prepare(path: Path, *, solved: bool) -> NotebookNode:

@@ -458,7 +458,9 @@ ax.legend(fontsize=8)
 alt = (
     "Share of right orders against confidence in four bins: with large margins the "
 )
-alt += "points of high confidence lie far below the diagonal; one factor lifts them."
+alt += (
+    "points of high confidence lie far below the diagonal; one factor lifts them."
+)
 show(fig, alt=alt)
 
 # %% [markdown]

@@ -635,8 +635,8 @@ show(fig, alt=alt)
 # an answer is known: the share of letters in place, less a quarter for each letter too many or too few. The proxies are reward models of three sizes, trained on 8 192 noisy comparisons of the policy's own
 # answers. (With 512 comparisons, in our pilot, they knew so little that PPO lowered gold at once; that is not a curve that bends, and we gave them more.) All is measured on words that nobody trained on, with five seeds (`recipes/studies/over_optimisation.py`).
 #
-# First, what a *perfect* scorer would win: gold chooses the best of $K$ of 64 answers to each of 64 words. This is also the second half of our source's sentence that rejection
-# sampling looks at $K$ answers where PPO looks at one: does looking at more always pay?
+# First, what a *perfect* scorer would win: gold chooses the best of $K$ of 64 answers to each of 64 words. Does looking at more always pay, as
+# our source says?
 
 # %% tags=["label-claim-008"]
 study = read_results("over_optimisation")
@@ -788,8 +788,8 @@ claim("RLH-013", d.value, d)
 print("teacher minus own, worth:", taught.difference("teacher", "own", "gold"))
 
 # %% [markdown]
-# The teacher's answers are worth far more than the student's own best, and the student learns more from them; on the share of right answers, which the ledger asks for, the interval ends a hair's breadth on the wrong side of zero, so that the verdict is what the rule
-# says. Five seeds differ much: a model this small hardly learns the task even when it is `spelled` out. In the mean worth, printed last, the difference is clear. Its own best of 8 are little better for the student than fresh demonstrations: it had nothing good to choose from.
+# The teacher's answers are worth far more than the student's own best, and the student learns more from them; on the share of right answers, which the ledger asks for, the interval just holds zero.
+# A model this small hardly learns the task even when it is `spelled` out. In the mean worth, printed last, the difference is clear. Its own best of 8 are little better for the student than fresh demonstrations: it had nothing good to choose from.
 #
 # ### One set of comparisons, five losses
 #
@@ -809,9 +809,8 @@ for arm in direct.measured:
     print(f"{arm:8}{spread:>14}{kl.value:8.2f}{acc.value:12.0%}{moved:>20}")
 
 # %% [markdown]
-# The numbers of the last columns are the second warning of section 4: under DPO, IPO, KTO and SimPO *both* answers became less likely, the rejected ones more, while ORPO and plain fine-tuning kept the chosen ones where they were. DPO ranks unseen pairs well and still gains little:
+# The last columns are the second warning of section 4: under DPO, IPO, KTO and SimPO *both* answers became less likely, the rejected ones more, while ORPO and plain fine-tuning kept the chosen ones where they were. DPO ranks unseen pairs well and still gains little:
 # ranking is what it was trained for, and its policy has gone some nats away. Look at the widths, too. On the one seed of the pilots DPO, IPO and KTO gained 0.2 at these strengths and rates; on five others DPO and KTO range from a loss to more than that. The calm methods, ORPO and fine-tuning, gain the same modest share every time: one seed is no tuning.
-# The order of methods on one toy task says nothing about their order elsewhere.
 #
 # ## Common mistakes
 #

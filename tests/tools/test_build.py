@@ -95,3 +95,18 @@ def test_the_kernel_has_one_thread_no_network_and_is_this_python(course, tmp_pat
     assert env["PYTHONPATH"].split(":")[0].endswith("tools/offline")
     assert env["MINILLM_SOLVED"] == "0"
     assert env["MINILLM_RECORD"] == str(tmp_path / "r")
+
+
+def test_a_kernel_whose_port_was_taken_is_started_again(course, monkeypatch):
+    real, tries = build.NotebookClient.execute, []
+
+    def sometimes(client, **told):
+        tries.append("one")  # not the client, whose sockets would stay open
+        if len(tries) < 3:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        return real(client, **told)
+
+    monkeypatch.setattr(build.NotebookClient, "execute", sometimes)
+    _, _, cost = build.execute(course, "98_sample", solved=False)
+    assert len(tries) == 3
+    assert cost["cpu_seconds"] > 0
