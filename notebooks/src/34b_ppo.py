@@ -206,7 +206,7 @@ show(fig, alt=alt)
 # Now the real thing: prompts, answers of several tokens, a learned reward. Three pieces come from earlier lessons:
 #
 # - the **policy** is `small` (lesson 27) after instruction tuning (lesson 28). It answers questions about short stories of the village;
-# - the **proxy** (代理奖励) is a reward model as in lesson 33. It has compared pairs of answers, one in five or six of them the policy's own, and says one number;
+# - the **proxy** (代理奖励) is a reward model as in lesson 33. It has compared pairs of answers, some of them the policy's own, and says one number;
 # - **gold** is the utility that those pairs were compared by: 3 for a right answer, ½ for a finished one or an honest refusal, −½ for each 100 characters too many. Only a simulation has such a judge.
 #
 # Five answers to each of 24 questions, about stories that nobody was trained on. Here are four of the questions, each different answer once:
@@ -245,7 +245,7 @@ print(f"{(scores['gold'] >= 3).double().mean():.0%} of the answers are right")
 assert link < 0.5  # this proxy is no judge of what is right
 
 # %% [markdown]
-# Nearer to 0 than to ½: in lesson 33 pairs were told apart when one answer was rude, unfinished or broken. Which of two names is right, this reward model hardly knows. It is what we have; people who train large models have more, but not *all*.
+# Weak, and far from 1: in lesson 33 pairs were told apart when one answer was rude, unfinished or broken. Which of two names is right, this reward model hardly knows. It is what we have; people who train large models have more, but not *all*.
 #
 # And most of a score is about the question, not the answer. A good value head would know the questions; ours begins at 0 and has little time. So we climb the **gain**: score minus the mean score of the five answers above to the same question. It is a
 # baseline as in 34a: it depends on the question only, so it moves no optimum, and it takes much of the noise away.
